@@ -1,0 +1,47 @@
+"""The meter: usage, rates and money for any LiveKit agent.
+
+    from metering import JobMeter
+
+Names are imported when they are first asked for: a command that reads the store need not wait for
+livekit-agents, and a job not for SQL and prices.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import MeteringError as MeteringError
+    from .job_meter import JobMeter as JobMeter
+    from .job_meter import record_declined as record_declined
+    from .run import RunInfo as RunInfo
+    from .run import Status as Status
+    from .settings import Hosting as Hosting
+    from .settings import MeterSettings as MeterSettings
+    from .sweeper import attach_sweeper as attach_sweeper
+    from .usage import Certainty as Certainty
+    from .usage import Meter as Meter
+    from .usage import Usage as Usage
+
+_HOMES = {
+    "Certainty": "usage",
+    "Hosting": "settings",
+    "JobMeter": "job_meter",
+    "Meter": "usage",
+    "MeterSettings": "settings",
+    "MeteringError": "errors",
+    "RunInfo": "run",
+    "Status": "run",
+    "Usage": "usage",
+    "attach_sweeper": "sweeper",
+    "record_declined": "job_meter",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if home := _HOMES.get(name):
+        return getattr(importlib.import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

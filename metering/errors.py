@@ -1,0 +1,49 @@
+"""Every error the meter raises, in one tree.
+
+    MeteringError
+    |-- UsageError          a measurement that cannot be true (negative, NaN, unknown meter)
+    |-- JournalError        a journal that cannot be written or read back
+    |   `-- JournalCorrupt  lines that were written by nobody we know
+    |-- RateError           a rate file or catalog entry that cannot be used
+    |-- LedgerError         the store: unreachable, locked, corrupt, read-only, full
+    |   `-- JobNotFound     no such job in the store
+    `-- SettingsError       a setting that cannot be used
+
+There is one base per place that catches: a job's shutdown catches `MeteringError` and leaves the
+journal for the sweeper, the command line catches it and exits with 1, and nothing in between
+catches at all. Messages name the offending value and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class MeteringError(Exception):
+    """Base of everything that `metering` raises on purpose."""
+
+
+class UsageError(MeteringError, ValueError):
+    """A measurement that cannot be true: negative, NaN, of an unknown meter, ending before it began."""
+
+
+class JournalError(MeteringError):
+    """A run's journal could not be written or read back."""
+
+
+class JournalCorrupt(JournalError):
+    """A journal whose head cannot be trusted, so that nothing in it can be attributed to a job."""
+
+
+class RateError(MeteringError, ValueError):
+    """A rate or plan that cannot be used; the message names file, entry and value."""
+
+
+class LedgerError(MeteringError):
+    """The store could not be opened, read or written."""
+
+
+class JobNotFound(LedgerError, LookupError):
+    """The store has no record of this job."""
+
+
+class SettingsError(MeteringError, ValueError):
+    """A setting that cannot be used."""

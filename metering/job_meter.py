@@ -1,0 +1,240 @@
+"""What an agent attaches to meter itself.
+
+    meter = JobMeter(ctx)                                            # before ctx.connect()
+    stt = deepgram.STT(http_session=meter.http_session())
+    meter.watch(llm, tts)
+
+From then on every connection, request and session of the job stands in its journal, and when the
+job shuts down in the store, rated. Metering never harms the meeting: whatever fails here is logged
+and the job goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import uuid
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .clock import RunClock
+from .errors import JournalError, MeteringError, SettingsError
+from .journal import SUFFIX, Entry, JournalWriter
+from .meters.attribution import attribution
+from .meters.connections import ConnectionMeter
+from .meters.models import Model, ModelMeter
+from .meters.room import RoomMeter
+from .recorder import Recorder
+from .run import RunInfo, Status, fold
+from .settings import MeterSettings
+
+if TYPE_CHECKING:
+    import aiohttp
+    from livekit.agents import JobContext
+
+logger = logging.getLogger("tallyroom.metering")
+
+_BEATS_BETWEEN_BYTE_COUNTS = 5
+JOB_CRASHED = "job crashed"
+"""The shutdown reason that livekit-agents gives when the entrypoint raised."""
+
+
+class JobMeter:
+    """Meters one job from the moment it is made until the job has shut down.
+
+    Make it in the entrypoint, before `ctx.connect()`. `tenant`, `title` and `tags` go on the cost
+    record; `describe` sets them later. It never raises for anything but misuse.
+    """
+
+    def __init__(
+        self,
+        ctx: JobContext,
+        *,
+        settings: MeterSettings | None = None,
+        tenant: str = "",
+        title: str = "",
+        tags: Iterable[str] = (),
+    ) -> None:
+        self._settings = settings or _settings_or_defaults()
+        self._loop = asyncio.get_running_loop()
+        self._clock = RunClock()
+        self._sessions: list[aiohttp.ClientSession] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beats = 0
+        self._error = ""
+        self._finished = False
+        self.info = RunInfo(
+            run_id=f"run_{uuid.uuid4().hex}",
+            job_id=ctx.job.id,
+            dispatch_id=ctx.job.dispatch_id,
+            room_name=ctx.job.room.name,
+            room_sid=ctx.job.room.sid,
+            agent_name=ctx.job.agent_name,
+            tenant=tenant,
+            title=title,
+            tags=tuple(tags),
+            hosting=self._settings.resolved_hosting,
+            plan=self._settings.resolved_plan,
+            started_at=self._clock.began_at,
+        )
+        # Without a disk there is still a record at the end, made from these.
+        self._entries: list[Entry] | None = None
+        self._recorder = Recorder(self.info.run_id, self._clock, self._write)
+        self._journal = self._open_journal()
+        self._write(self.info.to_entry())
+        self._connections = ConnectionMeter(self._recorder)
+        self._models = ModelMeter(self._recorder)
+        self._room = RoomMeter(
+            ctx.room,
+            self._recorder,
+            provider=self._settings.room_provider,
+            server=self._settings.server,
+            room_sid=ctx.job.room.sid,
+        )
+        ctx.add_shutdown_callback(self._on_shutdown)
+
+    def http_session(self, **options: Any) -> aiohttp.ClientSession:
+        """A client session for STT plugins; its speech sockets are metered, the job closes it."""
+        session = self._connections.http_session(**options)
+        self._sessions.append(session)
+        return session
+
+    def watch(self, *models: Model, provider: str | None = None) -> None:
+        """Meter the requests of LLM, TTS, STT or realtime models, by the metrics they emit."""
+        for model in models:
+            self._models.watch(model, provider=provider)
+
+    def attribute(
+        self, *, participant: str | None = None, purpose: str | None = None
+    ) -> AbstractContextManager[None]:
+        """Attribute what is used inside the block to somebody, and to a purpose."""
+        return attribution(participant=participant, purpose=purpose)
+
+    def describe(
+        self, *, tenant: str | None = None, title: str | None = None, tags: Iterable[str] | None = None
+    ) -> None:
+        """Set what the cost record says of the job; what is not given stays as it is."""
+        changes = {"tenant": tenant, "title": title, "tags": list(tags) if tags else None}
+        self._recorder.describe(
+            **{name: value for name, value in changes.items() if value is not None}
+        )
+
+    def now(self) -> datetime:
+        """The run's UTC clock, which the record's stamps are on."""
+        return self._clock.stamp()
+
+    def fail(self, error: str) -> None:
+        """Say that the job has failed; the record keeps everything that was measured."""
+        self._error = error
+
+    def _open_journal(self) -> JournalWriter | None:
+        path = self._settings.journals_path / f"{self.info.run_id}{SUFFIX}"
+        try:
+            return JournalWriter(path, beat=self._beat)
+        except JournalError as error:
+            logger.error("this job's metering will not survive a kill: %s", error)
+            self._entries = []
+            return None
+
+    def _write(self, entry: Entry) -> None:
+        if self._entries is not None:
+            self._entries.append(entry)
+        elif self._journal:
+            self._journal.append(entry)
+
+    def _beat(self) -> Iterable[Entry]:
+        """On the journal's thread, each second."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_beat)
+        return self._recorder.beat()
+
+    def _on_beat(self) -> None:
+        if self._finished:
+            return
+        self._room.notice()
+        self._beats += 1
+        if self._beats % _BEATS_BETWEEN_BYTE_COUNTS == 1:
+            task = self._loop.create_task(self._room.count_bytes())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _on_shutdown(self, reason: str) -> None:
+        """The job's shutdown callback: it must not raise, for one that does stops the others."""
+        if self._finished:
+            return
+        self._finished = True
+        try:
+            await self._finish(reason)
+        except Exception as error:
+            # Not only ours: a driver or a disk may raise anything, and the meeting is over. The
+            # journal stands, and the sweeper takes it from here.
+            logger.error(
+                "this job is not settled yet, its journal is kept: %s",
+                error if isinstance(error, MeteringError) else type(error).__name__,
+            )
+        finally:
+            if self._journal:
+                self._journal.release()
+
+    async def _finish(self, reason: str) -> None:
+        self._room.close()
+        for session in self._sessions:
+            await session.close()
+        self._recorder.close_all()
+        failed = reason == JOB_CRASHED or self._error
+        self._write(
+            {
+                "kind": "end",
+                "at": self._clock.elapsed_us(),
+                "status": Status.FAILED if failed else Status.COMPLETE,
+                "error": self._error or (JOB_CRASHED if failed else ""),
+            }
+        )
+        if self._journal:
+            await asyncio.to_thread(self._journal.finish)
+        await self._settle(self._journal.path if self._journal else None)
+
+    async def _settle(self, path: Path | None) -> None:
+        # SQL and prices come into the process only now that the meeting is over, and on a thread:
+        # other shutdown callbacks run on the loop meanwhile.
+        settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
+        async with settle.Ledger(self._settings.ledger_url) as ledger:
+            if path:
+                await settle.settle_journal(path, ledger, self._settings)
+            else:
+                run = fold(self._entries or ())
+                settle.log_record(await settle.settle_run(run, ledger, self._settings))
+
+
+async def record_declined(
+    info: RunInfo, reason: str, *, settings: MeterSettings | None = None
+) -> None:
+    """Record a job that was refused before it began; the sweeper settles it if the store is away.
+
+    Raises:
+        MeteringError: not even its journal could be written.
+    """
+    settings = settings or _settings_or_defaults()
+    await asyncio.to_thread(_write_declined, info, reason, settings)
+    settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
+    await settle.sweep(settings)
+
+
+def _write_declined(info: RunInfo, reason: str, settings: MeterSettings) -> None:
+    journal = JournalWriter(settings.journals_path / f"{info.run_id}{SUFFIX}", beat=lambda: ())
+    journal.append(info.to_entry())
+    journal.append({"kind": "end", "at": 0, "status": Status.DECLINED, "error": reason})
+    journal.finish()
+    journal.release()
+
+
+def _settings_or_defaults() -> MeterSettings:
+    try:
+        return MeterSettings.load()
+    except SettingsError as error:
+        logger.error("a metering setting cannot be used, going on with the defaults: %s", error)
+        return MeterSettings.model_construct()

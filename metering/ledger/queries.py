@@ -1,0 +1,277 @@
+"""Every question that is asked of the ledger; nothing here writes.
+
+The command line, statements and exports all read through this module, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, RowMapping, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ..errors import JobNotFound
+from ..record import (
+    CostRecord,
+    JobSummary,
+    RecordCharge,
+    RecordUsage,
+    list_unrated,
+    sum_priced,
+)
+from ..run import Status
+from ..usage import Certainty, Usage
+from . import schema
+from .store import Ledger
+
+_WORST_FIRST = (Status.FAILED, Status.RECOVERED, Status.RUNNING, Status.COMPLETE, Status.DECLINED)
+
+_MOST_CERTAIN_FIRST = (
+    Certainty.EXACT,
+    Certainty.BOUNDED,
+    Certainty.PARTIAL,
+    Certainty.ESTIMATED,
+)
+
+
+async def job_usage(ledger: Ledger, job_id: str) -> list[Usage]:
+    """What a job has to pay for: each instance that it has claimed, by its best observation.
+
+    Participants are pseudonyms. An instance that several of the job's runs have seen is taken from
+    whichever saw it most certainly, then for longest.
+    """
+    async with ledger.reading() as connection:
+        return [_to_usage(row) for row in await _claimed_usage(connection, job_id)]
+
+
+async def cost_record(ledger: Ledger, job_id: str) -> CostRecord:
+    """The newest cost record of a job, people by the identities they went by.
+
+    Raises:
+        JobNotFound: the store has no such job.
+        LedgerError: the store cannot be read.
+    """
+    async with ledger.reading() as connection:
+        job = (
+            (await connection.execute(select(schema.jobs).where(schema.jobs.c.job_id == job_id)))
+            .mappings()
+            .first()
+        )
+        if job is None:
+            raise JobNotFound(f"no job {job_id!r} in {ledger.location}; see `tallyroom jobs`")
+        runs = await _runs_of(connection, [job_id])
+        rating = await _newest_rating(connection, job_id)
+        revision = rating["revision"] if rating else 0
+        charges = await _charges_of(connection, job_id, revision)
+        usage_rows = await _claimed_usage(connection, job_id)
+        identities = await _identities(connection, usage_rows)
+    list_cost, currency = sum_priced(charges)
+    return CostRecord(
+        **{name: job[name] for name in _JOB_FIELDS},
+        revision=revision,
+        run_ids=[run["run_id"] for run in runs[job_id]],
+        hosting=rating["hosting"] if rating else job["hosting"],
+        plan=rating["plan"] if rating else job["plan"],
+        usage=[_to_record_usage(row, identities) for row in usage_rows],
+        charges=charges,
+        list_cost=list_cost,
+        currency=currency,
+        unrated=list_unrated(charges),
+        rate_card=rating["rate_card"] if rating else "",
+        **_standing(runs[job_id]),
+    )
+
+
+_JOB_FIELDS = (
+    "job_id",
+    "dispatch_id",
+    "room_name",
+    "room_sid",
+    "agent_name",
+    "tenant",
+    "title",
+    "tags",
+)
+
+
+async def list_jobs(
+    ledger: Ledger,
+    *,
+    tenant: str | None = None,
+    status: Status | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> list[JobSummary]:
+    """The newest jobs first.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    jobs = schema.jobs
+    query = select(jobs).order_by(jobs.c.started_at.desc(), jobs.c.job_id)
+    if tenant is not None:
+        query = query.where(jobs.c.tenant == tenant)
+    if since is not None:
+        query = query.where(jobs.c.started_at >= since)
+    if status is None:
+        query = query.limit(limit)
+    async with ledger.reading() as connection:
+        found = (await connection.execute(query)).mappings().all()
+        job_ids = [job["job_id"] for job in found]
+        runs = await _runs_of(connection, job_ids)
+        charges = await _newest_charges(connection, job_ids)
+    summaries = [_summary(job, runs[job["job_id"]], charges[job["job_id"]]) for job in found]
+    return [summary for summary in summaries if status in (None, summary.status)][:limit]
+
+
+def _summary(
+    job: RowMapping, runs: Sequence[RowMapping], charges: Sequence[RecordCharge]
+) -> JobSummary:
+    list_cost, currency = sum_priced(list(charges))
+    return JobSummary(
+        **{
+            name: job[name]
+            for name in ("job_id", "tenant", "title", "room_name", "hosting", "plan")
+        },
+        list_cost=list_cost,
+        currency=currency,
+        unrated=sum(charge.state == "unrated" for charge in charges),
+        **_standing(runs),
+    )
+
+
+def _standing(runs: Sequence[RowMapping]) -> dict[str, Any]:
+    """Status, error and times of a job, from all of its runs."""
+    return {
+        "status": min((Status(run["status"]) for run in runs), key=_WORST_FIRST.index),
+        "error": next((run["error"] for run in runs if run["error"]), ""),
+        "started_at": min(run["started_at"] for run in runs),
+        "ended_at": max(run["ended_at"] for run in runs),
+    }
+
+
+async def _runs_of(
+    connection: AsyncConnection, job_ids: Iterable[str]
+) -> dict[str, list[RowMapping]]:
+    runs = schema.runs
+    rows = await connection.execute(
+        select(runs).where(runs.c.job_id.in_(job_ids)).order_by(runs.c.started_at, runs.c.run_id)
+    )
+    return _grouped(rows.mappings())
+
+
+async def _newest_rating(connection: AsyncConnection, job_id: str) -> RowMapping | None:
+    ratings = schema.ratings
+    rows = await connection.execute(
+        select(ratings)
+        .where(ratings.c.job_id == job_id)
+        .order_by(ratings.c.revision.desc())
+        .limit(1)
+    )
+    return rows.mappings().first()
+
+
+async def _charges_of(
+    connection: AsyncConnection, job_id: str, revision: int
+) -> list[RecordCharge]:
+    charges = schema.charges
+    rows = await connection.execute(
+        select(charges)
+        .where(and_(charges.c.job_id == job_id, charges.c.revision == revision))
+        .order_by(charges.c.position)
+    )
+    return [RecordCharge.model_validate(dict(row)) for row in rows.mappings()]
+
+
+async def _newest_charges(
+    connection: AsyncConnection, job_ids: Iterable[str]
+) -> dict[str, list[RecordCharge]]:
+    charges, ratings = schema.charges, schema.ratings
+    newest = (
+        select(ratings.c.job_id, func.max(ratings.c.revision).label("revision"))
+        .where(ratings.c.job_id.in_(job_ids))
+        .group_by(ratings.c.job_id)
+        .subquery()
+    )
+    rows = await connection.execute(
+        select(charges)
+        .join(
+            newest,
+            and_(charges.c.job_id == newest.c.job_id, charges.c.revision == newest.c.revision),
+        )
+        .order_by(charges.c.job_id, charges.c.position)
+    )
+    grouped: dict[str, list[RecordCharge]] = defaultdict(list)
+    for row in rows.mappings():
+        grouped[row["job_id"]].append(RecordCharge.model_validate(dict(row)))
+    return grouped
+
+
+async def _claimed_usage(connection: AsyncConnection, job_id: str) -> list[RowMapping]:
+    usage, claims = schema.usage, schema.claims
+    rows = await connection.execute(
+        select(usage)
+        .join(
+            claims,
+            and_(
+                usage.c.instance_id == claims.c.instance_id,
+                usage.c.meter == claims.c.meter,
+                usage.c.job_id == claims.c.job_id,
+            ),
+        )
+        .where(usage.c.job_id == job_id)
+        .order_by(usage.c.started_at, usage.c.meter, usage.c.instance_id, usage.c.run_id)
+    )
+    best: dict[tuple[str, str], RowMapping] = {}
+    for row in rows.mappings():
+        key = row["instance_id"], row["meter"]
+        if key not in best or _preference(row) < _preference(best[key]):
+            best[key] = row
+    return list(best.values())
+
+
+def _preference(row: RowMapping) -> tuple[Any, ...]:
+    return (
+        _MOST_CERTAIN_FIRST.index(Certainty(row["certainty"])),
+        -row["quantity"],
+        row["run_id"],
+    )
+
+
+async def _identities(
+    connection: AsyncConnection, usage_rows: Iterable[RowMapping]
+) -> dict[str, str]:
+    people = schema.people
+    pseudonyms = {row["participant"] for row in usage_rows if row["participant"]}
+    rows: Sequence[Row[Any]] = (
+        await connection.execute(
+            select(people.c.pseudonym, people.c.identity).where(
+                people.c.pseudonym.in_(pseudonyms)
+            )
+        )
+    ).all()
+    return {pseudonym: identity for pseudonym, identity in rows}
+
+
+def _to_usage(row: RowMapping) -> Usage:
+    values = {name: row[name] for name in _USAGE_FIELDS}
+    return Usage(**values | {"certainty": Certainty(row["certainty"])})
+
+
+def _to_record_usage(row: RowMapping, identities: dict[str, str]) -> RecordUsage:
+    values = {name: row[name] for name in _USAGE_FIELDS}
+    pseudonym = row["participant"]
+    return RecordUsage(**values | {"participant": identities.get(pseudonym, pseudonym)})
+
+
+_USAGE_FIELDS = tuple(RecordUsage.model_fields)
+
+
+def _grouped(rows: Iterable[RowMapping]) -> dict[str, list[RowMapping]]:
+    grouped: dict[str, list[RowMapping]] = defaultdict(list)
+    for row in rows:
+        grouped[row["job_id"]].append(row)
+    return grouped
