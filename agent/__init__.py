@@ -1,0 +1,1 @@
+"""The transcriber: rooms, speech and text. It knows no price."""

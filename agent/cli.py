@@ -1,0 +1,158 @@
+"""`tallyroom`: run the worker, ask for a transcriber, and, through the meter, see what it cost."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metering import cli as meter_cli
+
+from .errors import TranscriberError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A LiveKit meeting transcriber that knows what it costs.",
+)
+app.registered_commands += meter_cli.app.registered_commands
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_PASS_ON)
+def start(context: typer.Context) -> None:
+    """Run the worker. Options are LiveKit's: --log-level, --url, --api-key, --api-secret."""
+    _run_worker("start", context.args)
+
+
+@app.command(context_settings=_PASS_ON)
+def dev(context: typer.Context) -> None:
+    """Run the worker for development: readable logs, reload on change."""
+    _run_worker("dev", context.args)
+
+
+def _run_worker(command: str, options: list[str]) -> None:
+    from livekit.agents import cli
+
+    from .settings import AgentSettings
+    from .worker import build_server
+
+    try:
+        server = build_server(AgentSettings.load())
+    except TranscriberError as error:
+        meter_cli.fail(str(error))
+    sys.argv[1:] = [command, *options]
+    cli.run_app(server)
+
+
+@app.command()
+def dispatch(
+    room: Annotated[str, typer.Argument(help="The room's name; it is made if there is none.")],
+    metadata: Annotated[
+        str | None, typer.Option(help="All of the request as JSON, or @FILE; instead of options.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="What the meeting is called.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whom the job is charged to.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
+    language: Annotated[str | None, typer.Option(help="BCP 47 tag, such as en or de-CH.")] = None,
+    keyterm: Annotated[
+        list[str] | None, typer.Option(help="A word to listen for; may be repeated.")
+    ] = None,
+    captions: Annotated[bool | None, typer.Option(help="Show captions in the room.")] = None,
+    transcript_format: Annotated[
+        list[str] | None, typer.Option(help="md, vtt, srt, txt or json; may be repeated.")
+    ] = None,
+    leave_after_minutes: Annotated[float | None, typer.Option(help="Leave after this long.")] = None,
+    leave_when_alone_seconds: Annotated[
+        float | None, typer.Option(help="Leave this long after the last person.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option(help="Send one even if the room has a transcriber.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for it.")] = 60.0,
+    as_json: meter_cli.AsJson = False,
+) -> None:
+    """Send a transcriber into a room, wait until it is there, and print its job."""
+    from .dispatch import dispatch as send
+    from .request import TranscriptionRequest
+    from .settings import AgentSettings
+
+    options = {
+        "title": title,
+        "tenant": tenant,
+        "tags": tag,
+        "language": language,
+        "keyterms": keyterm,
+        "captions": captions,
+        "transcript_formats": transcript_format,
+        "leave_after_minutes": leave_after_minutes,
+        "leave_when_alone_seconds": leave_when_alone_seconds,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    if metadata is not None and given:
+        raise typer.BadParameter("give either --metadata or single options, not both")
+    try:
+        request = TranscriptionRequest.parse(_metadata(metadata, given))
+        sent = asyncio.run(
+            send(
+                AgentSettings.load(),
+                room,
+                request,
+                force=force,
+                timeout=timeout,
+                on_asking_again=lambda: typer.echo("no worker yet, asking again", err=True),
+            )
+        )
+    except TranscriberError as error:
+        meter_cli.fail(str(error))
+    if as_json:
+        meter_cli.print_json(
+            {
+                "job_id": sent.job_id,
+                "dispatch_id": sent.dispatch_id,
+                "room_name": sent.room_name,
+                "agent_identity": sent.agent_identity,
+                "seconds": round(sent.seconds, 3),
+            }
+        )
+    else:
+        typer.echo(f"{sent.job_id} is in the room after {sent.seconds:.1f} s")
+
+
+def _metadata(metadata: str | None, options: dict[str, object]) -> str:
+    import json
+
+    if metadata is None:
+        return json.dumps(options)
+    if not metadata.startswith("@"):
+        return metadata
+    try:
+        return Path(metadata[1:]).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"cannot read {metadata[1:]}: {error}") from None
+
+
+@app.command()
+def doctor(as_json: meter_cli.AsJson = False) -> None:
+    """Check server, keys, hosting and plan, model, disk and store: each ok, or what to do."""
+    from .doctor import examine, findings_table
+
+    findings = asyncio.run(examine())
+    if as_json:
+        meter_cli.print_json(findings)
+    else:
+        from rich.console import Console
+
+        Console().print(findings_table(findings))
+    if any(not finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """The entry point of `tallyroom` and of `python -m agent`."""
+    app()

@@ -1,0 +1,193 @@
+"""Asking for a transcriber, and making sure that one comes.
+
+LiveKit hands a dispatch to the workers that are registered at that moment and drops it if there are
+none. So whoever asks has to watch until the agent is in the room, and to ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+from livekit import api
+from livekit.agents.types import ATTRIBUTE_AGENT_NAME
+from livekit.protocol import agent as agent_proto
+from livekit.protocol import models
+
+from .errors import DispatchError
+from .request import TranscriptionRequest
+from .settings import AgentSettings
+
+POLL_SECONDS = 0.25
+ASK_AGAIN_SECONDS = 4.0
+"""A registered worker answers in well under a second; a dispatch without a job by then is lost."""
+MAX_ROOM_NAME = 256
+
+JOB_ATTRIBUTE = "tallyroom.job_id"
+DISPATCH_ATTRIBUTE = "tallyroom.dispatch_id"
+"""What the agent says of itself in the room, to be told apart from an earlier one."""
+
+_OVER = (agent_proto.JobStatus.JS_FAILED, agent_proto.JobStatus.JS_SUCCESS)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """A transcriber that is in its room."""
+
+    job_id: str
+    dispatch_id: str
+    room_name: str
+    agent_identity: str
+    seconds: float
+
+
+async def dispatch(
+    settings: AgentSettings,
+    room_name: str,
+    request: TranscriptionRequest,
+    *,
+    force: bool = False,
+    timeout: float = 60.0,
+    on_asking_again: Callable[[], None] = lambda: None,
+) -> Dispatched:
+    """Send a transcriber into a room; returns once it is there.
+
+    Raises:
+        DispatchError: the request was declined, the room has a transcriber already (and `force` is
+            not set), the server cannot be reached or refuses the key, or nobody came in time.
+    """
+    if not room_name or len(room_name) > MAX_ROOM_NAME:
+        raise DispatchError(
+            f"a room name has 1 to {MAX_ROOM_NAME} characters, this one {len(room_name)}"
+        )
+    _check_server(settings)
+    began = time.monotonic()
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            api.LiveKitAPI(
+                settings.livekit_url,
+                settings.livekit_api_key,
+                settings.livekit_api_secret.get_secret_value(),
+            ) as livekit,
+        ):
+            asker = _Asker(livekit, settings.agent_name, room_name, request.to_metadata())
+            if not force:
+                await asker.refuse_second()
+            return await asker.ask(began, on_asking_again)
+    except TimeoutError:
+        raise DispatchError(
+            f"no agent {settings.agent_name!r} came within {timeout:g} s; is a worker running under"
+            f" this name (`tallyroom start`) and connected to {settings.livekit_url}?"
+        ) from None
+    except api.TwirpError as error:
+        raise DispatchError(f"{settings.livekit_url}: {_twirp_advice(error)}") from None
+    except aiohttp.ClientError as error:
+        raise DispatchError(
+            f"{settings.livekit_url} cannot be reached: {type(error).__name__}; check LIVEKIT_URL"
+        ) from None
+
+
+def _check_server(settings: AgentSettings) -> None:
+    missing = [
+        variable
+        for variable, value in (
+            ("LIVEKIT_URL", settings.livekit_url),
+            ("LIVEKIT_API_KEY", settings.livekit_api_key),
+            ("LIVEKIT_API_SECRET", settings.livekit_api_secret.get_secret_value()),
+        )
+        if not value
+    ]
+    if missing:
+        raise DispatchError(f"set {', '.join(missing)}")
+
+
+def _twirp_advice(error: api.TwirpError) -> str:
+    if error.code in (api.TwirpErrorCode.UNAUTHENTICATED, api.TwirpErrorCode.PERMISSION_DENIED):
+        return "the key is refused; check LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+    return f"{error.code}: {error.message}"
+
+
+class _Asker:
+    def __init__(
+        self, livekit: api.LiveKitAPI, agent_name: str, room_name: str, metadata: str
+    ) -> None:
+        self._livekit = livekit
+        self._agent_name = agent_name
+        self._room_name = room_name
+        self._metadata = metadata
+
+    async def refuse_second(self) -> None:
+        """Two transcribers in a room caption everything twice, and both are billed."""
+        for participant in await self._participants():
+            if participant.attributes.get(ATTRIBUTE_AGENT_NAME) == self._agent_name:
+                raise DispatchError(
+                    f"room {self._room_name!r} has a transcriber already ({participant.identity});"
+                    " use --force to send another"
+                )
+
+    async def ask(self, began: float, on_asking_again: Callable[[], None]) -> Dispatched:
+        while True:
+            created = await self._livekit.agent_dispatch.create_dispatch(
+                api.CreateAgentDispatchRequest(
+                    agent_name=self._agent_name, room=self._room_name, metadata=self._metadata
+                )
+            )
+            if agent := await self._until_in_room(created.id):
+                return Dispatched(
+                    agent.attributes[JOB_ATTRIBUTE],
+                    created.id,
+                    self._room_name,
+                    agent.identity,
+                    time.monotonic() - began,
+                )
+            await self._livekit.agent_dispatch.delete_dispatch(created.id, self._room_name)
+            on_asking_again()
+
+    async def _until_in_room(self, dispatch_id: str) -> models.ParticipantInfo | None:
+        """The agent that came for a dispatch, or None if no worker has taken it in time."""
+        deadline = time.monotonic() + ASK_AGAIN_SECONDS
+        taken = False
+        while taken or time.monotonic() < deadline:
+            for participant in await self._participants():
+                if participant.attributes.get(DISPATCH_ATTRIBUTE) == dispatch_id:
+                    return participant
+            taken = await self._is_taken(dispatch_id)
+            await asyncio.sleep(POLL_SECONDS)
+        return None
+
+    async def _is_taken(self, dispatch_id: str) -> bool:
+        """Whether a worker has a job for the dispatch.
+
+        Raises:
+            DispatchError: a worker has it no more. LiveKit says of a job that was declined for good
+                that it has succeeded, without anybody having been in the room for it.
+        """
+        found = await self._livekit.agent_dispatch.get_dispatch(dispatch_id, self._room_name)
+        if found is None or not found.state.jobs:
+            return False
+        job: agent_proto.Job = found.state.jobs[0]
+        if job.state.status in _OVER:
+            raise DispatchError(
+                f"job {job.id} was declined or is over"
+                f"{': ' + job.state.error if job.state.error else ''}; see `tallyroom show {job.id}`"
+            )
+        return True
+
+    async def _participants(self) -> list[models.ParticipantInfo]:
+        try:
+            listed = await self._livekit.room.list_participants(
+                api.ListParticipantsRequest(room=self._room_name)
+            )
+        except api.TwirpError as error:
+            if error.code == api.TwirpErrorCode.NOT_FOUND:
+                return []
+            raise
+        return [
+            participant
+            for participant in listed.participants
+            if participant.state == models.ParticipantInfo.State.ACTIVE
+        ]

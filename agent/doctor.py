@@ -1,0 +1,162 @@
+"""What a worker needs, looked at before it runs: each thing ok, or what to do about it.
+
+Nothing here changes anything but for a file that is written and removed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+from livekit import api
+from pydantic import BaseModel
+from rich.table import Table
+from rich.text import Text
+
+from metering import MeteringError, MeterSettings
+from metering.ledger.queries import list_jobs
+from metering.ledger.store import Ledger
+from metering.pricing.loading import load_card
+from metering.pricing.plans import find_plan, load_plans
+
+from .errors import TranscriberError
+from .providers import EMBEDDED, warm_up
+from .settings import NONE, AgentSettings, parse_choice
+
+LOW_DISK_BYTES = 500 * 10**6
+MIN_SECRET_BYTES = 32
+_SERVER_SECONDS = 5.0
+
+
+class Finding(BaseModel):
+    """One thing that was looked at; `detail` says how it stands, or what to do."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+class _Problem(Exception):
+    """A check's own verdict: the message says what to do."""
+
+
+async def examine() -> list[Finding]:
+    """Look at everything, in the order in which a job needs it."""
+    try:
+        settings, meter = AgentSettings.load(), MeterSettings.load()
+    except (TranscriberError, MeteringError) as error:
+        return [Finding(check="settings", ok=False, detail=str(error))]
+
+    async def hosting() -> str:
+        plan = find_plan(load_plans(meter.rates), meter.resolved_plan)
+        return f"{meter.resolved_hosting}, plan {plan.plan_id}"
+
+    async def rates() -> str:
+        return f"card {(await asyncio.to_thread(load_card, meter.rates)).version}"
+
+    async def store() -> str:
+        async with Ledger(meter.ledger_url) as ledger:
+            await list_jobs(ledger, limit=1)
+            return ledger.location
+
+    checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+        ("server", lambda: _server(settings)),
+        ("keys", lambda: _keys(settings)),
+        ("hosting and plan", hosting),
+        ("rates", rates),
+        ("speech model", lambda: _model(settings)),
+        ("data folder", lambda: _folder(meter)),
+        ("store", store),
+    ]
+    return [await _finding(check, look) for check, look in checks]
+
+
+async def _finding(check: str, look: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(check=check, ok=True, detail=await look())
+    except (_Problem, TranscriberError, MeteringError, OSError) as error:
+        return Finding(check=check, ok=False, detail=" ".join(str(error).split()))
+
+
+async def _server(settings: AgentSettings) -> str:
+    if not settings.livekit_url:
+        raise _Problem("set LIVEKIT_URL, such as wss://my-project.livekit.cloud")
+    if not (settings.livekit_api_key and settings.livekit_api_secret.get_secret_value()):
+        raise _Problem("set LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
+    try:
+        async with (
+            asyncio.timeout(_SERVER_SECONDS),
+            api.LiveKitAPI(
+                settings.livekit_url,
+                settings.livekit_api_key,
+                settings.livekit_api_secret.get_secret_value(),
+            ) as livekit,
+        ):
+            rooms = await livekit.room.list_rooms(api.ListRoomsRequest())
+    except api.TwirpError as error:
+        raise _Problem(
+            f"{settings.livekit_url} refuses the key ({error.code}); check LIVEKIT_API_KEY and"
+            " LIVEKIT_API_SECRET"
+        ) from None
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise _Problem(
+            f"{settings.livekit_url} cannot be reached ({type(error).__name__}); check LIVEKIT_URL"
+            " and that the server runs"
+        ) from None
+    return f"{settings.livekit_url}, {len(rooms.rooms)} room(s) open"
+
+
+async def _keys(settings: AgentSettings) -> str:
+    secret = settings.livekit_api_secret.get_secret_value()
+    if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+        raise _Problem(f"LIVEKIT_API_SECRET is shorter than {MIN_SECRET_BYTES} bytes; make another")
+    needed = {"deepgram": settings.deepgram_api_key, "openai": settings.openai_api_key}
+    choices = [settings.stt_choice] + [
+        parse_choice(variable, value)
+        for variable, value in (("TALLYROOM_LLM", settings.llm), ("TALLYROOM_TTS", settings.tts))
+        if value != NONE
+    ]
+    for choice in choices:
+        key = needed.get(choice.provider)
+        if key is not None and not key.get_secret_value():
+            raise _Problem(f"set {choice.provider.upper()}_API_KEY for {'/'.join(choice)}")
+    return ", ".join("/".join(choice) for choice in choices)
+
+
+async def _model(settings: AgentSettings) -> str:
+    choice = settings.stt_choice
+    await asyncio.to_thread(warm_up, settings)
+    where = "loaded here" if choice.provider == EMBEDDED else "over the network"
+    return f"{'/'.join(choice)}, {where}"
+
+
+async def _folder(meter: MeterSettings) -> str:
+    return await asyncio.to_thread(_try_folder, meter)
+
+
+def _try_folder(meter: MeterSettings) -> str:
+    path = meter.data_path
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise _Problem(
+            f"{path} cannot be written ({error.strerror}); set TALLYROOM_DATA_DIR"
+        ) from None
+    free = shutil.disk_usage(path).free
+    if free < LOW_DISK_BYTES:
+        raise _Problem(f"{path} has only {free / 10**6:.0f} MB free")
+    return f"{path}, {free / 10**9:.1f} GB free"
+
+
+def findings_table(findings: list[Finding]) -> Table:
+    """The findings, one a line."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        mark = Text("ok", style="green") if finding.ok else Text("to do", style="red")
+        table.add_row(mark, finding.check, Text(finding.detail))
+    return table

@@ -1,0 +1,33 @@
+"""Every error the transcriber raises, in one tree.
+
+    TranscriberError
+    |-- SettingsError         a setting that cannot be used
+    |-- DispatchError         a dispatch that asks for what cannot be done, or that got no agent
+    |-- SpeechModelError      the embedded speech model is missing, broken, or lacks a language
+    `-- TranscriptError       a transcript that cannot be written or read back
+
+A job request is declined on `DispatchError`, the command line exits with 1 on any of them.
+Messages name the offending value and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class TranscriberError(Exception):
+    """Base of everything that `agent` raises on purpose."""
+
+
+class SettingsError(TranscriberError, ValueError):
+    """A setting that cannot be used."""
+
+
+class DispatchError(TranscriberError, ValueError):
+    """A dispatch that asks for what cannot be done, or for which no agent came."""
+
+
+class SpeechModelError(TranscriberError):
+    """The embedded speech model cannot be loaded, or does not speak the language."""
+
+
+class TranscriptError(TranscriberError):
+    """A transcript cannot be written or read back."""

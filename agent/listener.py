@@ -1,0 +1,228 @@
+"""One participant's audio to segments, for as long as they are there.
+
+Each audio track goes straight into an STT stream of its own. Whatever happens to that stream, the
+participant is not lost: it is opened again, with a growing pause, and what they said meanwhile is
+kept and heard then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from livekit import rtc
+from livekit.agents import stt
+
+from .segments import Segment
+from .timeline import Timeline
+
+logger = logging.getLogger("tallyroom.agent")
+
+SAMPLE_RATE = 16_000
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 15.0
+KEPT_SECONDS = 60.0
+"""How much audio is kept while there is no STT to hear it; the oldest goes first."""
+DRAIN_SECONDS = 12.0
+"""How long the last words may take after a participant has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """What is being said and may still change; replaced by a segment with the same id."""
+
+    segment_id: str
+    speaker: str
+    track_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Whose track it is. `name` is asked for at each segment, because people change theirs."""
+
+    identity: str
+    name: Callable[[], str]
+    track_id: str
+
+
+class Listener:
+    """Turns one audio track into segments.
+
+    `now` is the meeting's clock in seconds. `attribute` opens the context in which the STT stream
+    is made, so that its usage has the speaker's name on it.
+    """
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        engine: stt.STT,
+        *,
+        now: Callable[[], float],
+        on_segment: Callable[[Segment], Awaitable[None]],
+        on_interim: Callable[[Interim], Awaitable[None]],
+        attribute: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+    ) -> None:
+        self._speaker = speaker
+        self._engine = engine
+        self._now = now
+        self._on_segment = on_segment
+        self._on_interim = on_interim
+        self._attribute = attribute
+        self._first_pause_seconds = first_pause_seconds
+        self._kept: deque[tuple[float, rtc.AudioFrame]] = deque()
+        self._kept_seconds = 0.0
+        self._stream: stt.RecognizeStream | None = None
+        self._timeline = Timeline(now)
+        self._ended = asyncio.Event()
+        self._segment_id = _new_segment_id()
+
+    async def listen(self, track: rtc.Track) -> None:
+        """Hear a track until it ends or `end` is called; returns when its last words are out."""
+        audio = rtc.AudioStream(track, sample_rate=SAMPLE_RATE, num_channels=1)
+        reading = asyncio.create_task(self._read(audio), name="tallyroom-read-audio")
+        try:
+            await self.recognise()
+        finally:
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+            await audio.aclose()
+
+    def end(self) -> None:
+        """The track is gone: hear out what has been said, then stop."""
+        self._ended.set()
+        if self._stream:
+            _end_input(self._stream)
+
+    async def _read(self, audio: rtc.AudioStream) -> None:
+        async for event in audio:
+            self.push(event.frame)
+        self.end()
+
+    def push(self, frame: rtc.AudioFrame) -> None:
+        """Take captured audio; it goes to the STT at once if there is one, and is kept if not."""
+        if self._ended.is_set():
+            return
+        if self._stream and self._feed(self._stream, frame):
+            return
+        self._kept.append((self._now(), frame))
+        self._kept_seconds += frame.duration
+        while self._kept_seconds > KEPT_SECONDS:
+            self._kept_seconds -= self._kept.popleft()[1].duration
+
+    def _feed(self, stream: stt.RecognizeStream, frame: rtc.AudioFrame) -> bool:
+        try:
+            stream.push_frame(frame)
+        except RuntimeError:
+            return False
+        self._timeline.push(frame.duration)
+        return True
+
+    async def recognise(self) -> None:
+        """Keep an STT stream open until the track has ended and all of it was heard."""
+        for failures in itertools.count():
+            try:
+                await self._hear_out()
+                if self._ended.is_set() and not self._kept:
+                    return
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # A plugin raises whatever its provider makes it: none of it may lose a speaker.
+                logger.warning(
+                    "speech recognition failed %d time(s), trying again: %s",
+                    failures + 1,
+                    type(error).__name__,
+                )
+            if self._ended.is_set() and (failures or not self._kept):
+                return
+            pause = min(LONGEST_PAUSE_SECONDS, self._first_pause_seconds * 2 ** min(failures, 10))
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), pause)
+
+    async def _hear_out(self) -> None:
+        """One STT stream, from its opening to its end."""
+        with self._attribute():
+            stream = self._engine.stream()
+        self._timeline = timeline = Timeline(self._now)
+        try:
+            while self._kept:
+                captured_at, frame = self._kept.popleft()
+                self._kept_seconds -= frame.duration
+                stream.push_frame(frame)
+                timeline.push_captured(frame.duration, captured_at)
+            self._stream = stream
+            if self._ended.is_set():
+                _end_input(stream)
+            async with _deadline_after(self._ended, DRAIN_SECONDS):
+                async for event in stream:
+                    await self._take(event, timeline)
+        finally:
+            self._stream = None
+            await stream.aclose()
+
+    async def _take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
+        said = event.alternatives[0] if event.alternatives else None
+        if said is None or not said.text.strip():
+            return
+        if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
+            await self._on_interim(
+                Interim(
+                    self._segment_id, self._speaker.identity, self._speaker.track_id, said.text
+                )
+            )
+        elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            segment = self._segment(said, timeline)
+            self._segment_id = _new_segment_id()
+            await self._on_segment(segment)
+
+    def _segment(self, said: stt.SpeechData, timeline: Timeline) -> Segment:
+        start = timeline.at(said.start_time)
+        has_times = said.end_time > said.start_time
+        end = timeline.end_at(said.end_time) if has_times else self._now()
+        return Segment(
+            segment_id=self._segment_id,
+            speaker=self._speaker.identity,
+            name=self._speaker.name(),
+            text=said.text.strip(),
+            start=round(min(start, end), 3),
+            end=round(max(start, end), 3),
+            language=str(said.language),
+            confidence=round(said.confidence, 3) if said.confidence else None,
+            track_id=self._speaker.track_id,
+        )
+
+
+def _end_input(stream: stt.RecognizeStream) -> None:
+    """End a stream's input; one that has failed meanwhile has none."""
+    with contextlib.suppress(RuntimeError):
+        stream.end_input()
+
+
+@contextlib.asynccontextmanager
+async def _deadline_after(event: asyncio.Event, seconds: float) -> AsyncIterator[None]:
+    """Bound the block from the moment that the event is set."""
+    async with asyncio.timeout(None) as limit:
+
+        async def start() -> None:
+            await event.wait()
+            limit.reschedule(asyncio.get_running_loop().time() + seconds)
+
+        starter = asyncio.create_task(start())
+        try:
+            yield
+        finally:
+            starter.cancel()
+
+
+def _new_segment_id() -> str:
+    return f"SG_{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,177 @@
+"""From a `provider/model` setting to the plugin object that does it.
+
+Each provider is imported only when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from livekit.agents import stt, vad
+
+from .errors import DispatchError, SettingsError
+from .request import TranscriptionRequest
+from .settings import AgentSettings, ModelChoice
+from .speech_model import BUNDLED_MODEL, SpeechModel, language_missing
+
+if TYPE_CHECKING:
+    import aiohttp
+
+EMBEDDED = "faster-whisper"
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """What a job process has loaded before its first job: all None for a provider over the network."""
+
+    speech_model: SpeechModel | None = None
+    vad: vad.VAD | None = None
+
+
+def warm_up(settings: AgentSettings) -> Warm:
+    """Load whatever the chosen STT needs in this process; blocks for a second or two.
+
+    Raises:
+        SpeechModelError: the embedded model cannot be loaded.
+        SettingsError: no such provider.
+    """
+    choice = settings.stt_choice
+    _builder(choice)
+    if choice.provider != EMBEDDED:
+        return Warm()
+    from livekit.plugins import silero
+
+    return Warm(SpeechModel.load(choice.model), silero.VAD.load())
+
+
+def check_request(settings: AgentSettings, request: TranscriptionRequest) -> None:
+    """Refuse what can be known to fail before a job is accepted.
+
+    Raises:
+        DispatchError: a tenant that is not allowed, or a language that the embedded model lacks.
+        SettingsError: no such provider.
+    """
+    if settings.tenants and request.tenant not in settings.tenants:
+        raise DispatchError(f"tenant {request.tenant!r} is not among TALLYROOM_TENANTS")
+    choice = settings.stt_choice
+    _builder(choice)
+    speaks_english_only = choice.provider == EMBEDDED and choice.model.endswith(".en")
+    if speaks_english_only and request.language.partition("-")[0].lower() != "en":
+        raise DispatchError(language_missing(choice.model, request.language, ["en"]))
+
+
+def build_stt(
+    settings: AgentSettings,
+    request: TranscriptionRequest,
+    warm: Warm,
+    http_session: Callable[[], aiohttp.ClientSession],
+) -> stt.STT:
+    """The STT for one job; its sockets go through `http_session` where the provider has any.
+
+    Raises:
+        SettingsError: no such provider, or no key for it.
+        SpeechModelError: the embedded model lacks the language.
+    """
+    choice = settings.stt_choice
+    return _builder(choice)(settings, request, warm, http_session, choice.model)
+
+
+def _deepgram(
+    settings: AgentSettings,
+    request: TranscriptionRequest,
+    warm: Warm,
+    http_session: Callable[[], aiohttp.ClientSession],
+    model: str,
+) -> stt.STT:
+    from livekit.plugins import deepgram
+
+    key = settings.deepgram_api_key.get_secret_value()
+    if not key:
+        raise SettingsError(f"TALLYROOM_STT=deepgram/{model} needs DEEPGRAM_API_KEY")
+    options: dict[str, Any] = {"keyterm": list(request.keyterms)} if request.keyterms else {}
+    return deepgram.STT(
+        model=model,
+        language=request.language,
+        interim_results=True,
+        smart_format=True,
+        api_key=key,
+        base_url=settings.deepgram_base_url,
+        http_session=http_session(),
+        **options,
+    )
+
+
+def _openai(
+    settings: AgentSettings,
+    request: TranscriptionRequest,
+    warm: Warm,
+    http_session: Callable[[], aiohttp.ClientSession],
+    model: str,
+) -> stt.STT:
+    from livekit.plugins import openai
+
+    key = settings.openai_api_key.get_secret_value()
+    if not key:
+        raise SettingsError(f"TALLYROOM_STT=openai/{model} needs OPENAI_API_KEY")
+    options: dict[str, Any] = (
+        {"base_url": settings.openai_base_url} if settings.openai_base_url else {}
+    )
+    return openai.STT(
+        model=model,
+        language=request.language.partition("-")[0],
+        api_key=key,
+        use_realtime=True,
+        **options,
+    )
+
+
+def _livekit_inference(
+    settings: AgentSettings,
+    request: TranscriptionRequest,
+    warm: Warm,
+    http_session: Callable[[], aiohttp.ClientSession],
+    model: str,
+) -> stt.STT:
+    from livekit.agents import inference
+
+    return inference.STT(
+        model,
+        language=request.language,
+        api_key=settings.livekit_api_key,
+        api_secret=settings.livekit_api_secret.get_secret_value(),
+        http_session=http_session(),
+    )
+
+
+def _embedded(
+    settings: AgentSettings,
+    request: TranscriptionRequest,
+    warm: Warm,
+    http_session: Callable[[], aiohttp.ClientSession],
+    model: str,
+) -> stt.STT:
+    from .whisper_stt import WhisperSTT
+
+    warm = warm if warm.speech_model and warm.vad else warm_up(settings)
+    assert warm.speech_model and warm.vad
+    return WhisperSTT(warm.speech_model, warm.vad, language=request.language)
+
+
+_STT_BUILDERS = {
+    "deepgram": _deepgram,
+    "openai": _openai,
+    "livekit": _livekit_inference,
+    EMBEDDED: _embedded,
+}
+
+
+def _builder(choice: ModelChoice) -> Callable[..., stt.STT]:
+    try:
+        return _STT_BUILDERS[choice.provider]
+    except KeyError:
+        raise SettingsError(
+            f"TALLYROOM_STT names provider {choice.provider!r}; use one of"
+            f" {', '.join(_STT_BUILDERS)}, such as {EMBEDDED}/{BUNDLED_MODEL}"
+        ) from None

@@ -1,0 +1,140 @@
+"""A transcript as the files that people and players read: md, vtt, srt, txt, json.
+
+Names and words come from strangers. Each format escapes them by its own rules, so that a name with
+a newline, an arrow or a tag in it can neither break the file nor pose as another speaker.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+
+from .request import TranscriptFormat
+from .segments import Meeting, Segment
+
+
+def render(meeting: Meeting, segments: Sequence[Segment], format_: TranscriptFormat) -> str:
+    """The transcript's text in one format; `segments` in the order in which to show them."""
+    return _RENDERERS[format_](meeting, segments)
+
+
+def one_line(text: str) -> str:
+    """Without line breaks and control characters: safe to print on a terminal, in one line."""
+    spaced = re.sub(r"\s+", " ", text)
+    return "".join(
+        char for char in spaced if unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp")
+    ).strip()
+
+
+def speaker_label(segment: Segment) -> str:
+    """What to call the speaker: the name they go by, or else their identity."""
+    return one_line(segment.name) or one_line(segment.speaker) or "unknown"
+
+
+def _markdown(meeting: Meeting, segments: Sequence[Segment]) -> str:
+    lines = [
+        f"# {_escape_markdown(one_line(meeting.title or meeting.room_name))}",
+        "",
+        f"{meeting.started_at:%Y-%m-%d %H:%M} UTC",
+        "",
+    ]
+    for segment in segments:
+        label, text = (_escape_markdown(part) for part in (speaker_label(segment), segment.text))
+        lines += [f"**{label}** [{_clock(segment.start)}] {one_line(text)}", ""]
+    return "\n".join(lines)
+
+
+def _text(meeting: Meeting, segments: Sequence[Segment]) -> str:
+    return "".join(
+        f"[{_clock(segment.start)}] {speaker_label(segment)}: {one_line(segment.text)}\n"
+        for segment in segments
+    )
+
+
+def _webvtt(meeting: Meeting, segments: Sequence[Segment]) -> str:
+    """WebVTT with a voice span for each speaker: https://www.w3.org/TR/webvtt1/"""
+    cues = [
+        f"{_timecode(segment.start, '.')} --> {_timecode(_cue_end(segment), '.')}\n"
+        f"<v {_escape_cue(speaker_label(segment))}>{_escape_cue(one_line(segment.text))}</v>\n"
+        for segment in segments
+    ]
+    return "WEBVTT\n\n" + "\n".join(cues)
+
+
+def _subrip(meeting: Meeting, segments: Sequence[Segment]) -> str:
+    cues = [
+        f"{number}\n"
+        f"{_timecode(segment.start, ',')} --> {_timecode(_cue_end(segment), ',')}\n"
+        f"{_break_arrow(speaker_label(segment))}: {_break_arrow(one_line(segment.text))}\n"
+        for number, segment in enumerate(segments, start=1)
+    ]
+    return "\n".join(cues)
+
+
+def _json(meeting: Meeting, segments: Sequence[Segment]) -> str:
+    data = {
+        "job_id": meeting.job_id,
+        "title": meeting.title,
+        "room_name": meeting.room_name,
+        "started_at": _utc(meeting, 0),
+        "segments": [
+            {
+                "segment_id": segment.segment_id,
+                "speaker": segment.speaker,
+                "name": segment.name,
+                "text": segment.text,
+                "start": segment.start,
+                "end": segment.end,
+                "started_at": _utc(meeting, segment.start),
+                "ended_at": _utc(meeting, segment.end),
+                "language": segment.language,
+                "confidence": segment.confidence,
+                "track_id": segment.track_id,
+            }
+            for segment in segments
+        ],
+    }
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+
+
+_RENDERERS: dict[TranscriptFormat, Callable[[Meeting, Sequence[Segment]], str]] = {
+    TranscriptFormat.MARKDOWN: _markdown,
+    TranscriptFormat.WEBVTT: _webvtt,
+    TranscriptFormat.SUBRIP: _subrip,
+    TranscriptFormat.TEXT: _text,
+    TranscriptFormat.JSON: _json,
+}
+
+
+def _utc(meeting: Meeting, seconds: float) -> str:
+    stamp = meeting.stamp(seconds).isoformat(timespec="milliseconds")
+    return stamp.replace("+00:00", "Z")
+
+
+def _clock(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    return f"{whole // 3600:02}:{whole % 3600 // 60:02}:{whole % 60:02}"
+
+
+def _timecode(seconds: float, mark: str) -> str:
+    milliseconds = max(0, round(seconds * 1000))
+    return f"{_clock(milliseconds // 1000)}{mark}{milliseconds % 1000:03}"
+
+
+def _cue_end(segment: Segment) -> float:
+    """A cue must not be empty: players drop one that ends when it starts."""
+    return max(segment.end, segment.start + 0.001)
+
+
+def _escape_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text)
+
+
+def _escape_cue(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _break_arrow(text: str) -> str:
+    return text.replace("-->", "->")

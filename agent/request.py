@@ -1,0 +1,80 @@
+"""What a dispatch may ask of the transcriber: its metadata, checked before a job joins a room."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from .errors import DispatchError
+
+MAX_METADATA_BYTES = 64 * 1024
+
+
+class TranscriptFormat(StrEnum):
+    """The files that a transcript can be had as."""
+
+    MARKDOWN = "md"
+    WEBVTT = "vtt"
+    SUBRIP = "srt"
+    TEXT = "txt"
+    JSON = "json"
+
+
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+
+
+class TranscriptionRequest(BaseModel):
+    """A dispatch's metadata, as JSON; everything has a default, and what is unknown is refused.
+
+    `tenant` is the caller's claim of who pays. `language` is a BCP 47 tag. `leave_after_minutes`
+    ends the job that long after it joined, `leave_when_alone_seconds` that long after the last
+    person left.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=512)] = ""
+    tenant: Annotated[str, StringConstraints(strip_whitespace=True, max_length=128)] = ""
+    tags: tuple[Label, ...] = Field(default=(), max_length=50)
+    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] = (
+        "en"
+    )
+    keyterms: tuple[Label, ...] = Field(default=(), max_length=100)
+    captions: bool = True
+    transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
+    leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+
+    @classmethod
+    def parse(cls, metadata: str) -> TranscriptionRequest:
+        """From a dispatch's metadata; empty metadata asks for the defaults.
+
+        Raises:
+            DispatchError: one line that names what cannot be done.
+        """
+        if len(metadata.encode()) > MAX_METADATA_BYTES:
+            raise DispatchError(f"metadata is over {MAX_METADATA_BYTES} bytes")
+        try:
+            return cls.model_validate_json(metadata.strip() or "{}")
+        except ValidationError as error:
+            raise DispatchError(_one_line(error)) from None
+
+    def to_metadata(self) -> str:
+        """As dispatch metadata, without what is at its default."""
+        return self.model_dump_json(exclude_defaults=True)
+
+
+def _one_line(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(TranscriptionRequest.model_fields)
+            problems.append(f"{where!r} is not known; known are {known}")
+        elif where:
+            problems.append(f"{where}: {problem['msg']}")
+        else:
+            problems.append(f"metadata is not a JSON object: {problem['msg']}")
+    return "; ".join(problems)

@@ -1,0 +1,46 @@
+"""What was said: one person's final stretch of speech, and the meeting that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One final stretch of one person's speech.
+
+    `start` and `end` are seconds on the meeting's clock, which begins when the transcriber joined.
+    `speaker` is the participant's identity, `name` what they go by. `confidence` is from 0 to 1,
+    None where the provider gives none.
+    """
+
+    segment_id: str
+    speaker: str
+    name: str
+    text: str
+    start: float
+    end: float
+    language: str
+    confidence: float | None
+    track_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """What a transcript is of; `started_at` is the meeting clock's zero, in UTC."""
+
+    job_id: str
+    title: str
+    room_name: str
+    started_at: datetime
+
+    def stamp(self, seconds: float) -> datetime:
+        """A moment on the meeting's clock, in UTC."""
+        return self.started_at + timedelta(seconds=seconds)
+
+
+def in_order(segments: Iterable[Segment]) -> list[Segment]:
+    """Segments by when they begin; of those that begin together the shorter first."""
+    return sorted(segments, key=lambda item: (item.start, item.end, item.speaker, item.segment_id))

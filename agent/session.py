@@ -1,0 +1,199 @@
+"""One job: who is in the room, who is listened to, and when to leave.
+
+It owns no speech and no text: it gives every person's audio track a listener, and hands what they
+say to the captions and the transcript.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from livekit import rtc
+from livekit.agents import AutoSubscribe, JobContext, stt
+
+from metering import JobMeter
+
+from .captions import Captions
+from .errors import TranscriptError
+from .listener import Interim, Listener, Speaker
+from .request import TranscriptionRequest
+from .segments import Meeting, Segment
+from .transcript import TranscriptWriter
+
+logger = logging.getLogger("tallyroom.agent")
+
+PURPOSE = "captions"
+
+HEARD_KINDS = frozenset(
+    {
+        rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
+        rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
+        rtc.ParticipantKind.PARTICIPANT_KIND_INGRESS,
+        rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
+    }
+)
+"""People, however they come in; agents and recorders are not listened to."""
+
+
+class TranscriptionSession:
+    """Listens to everyone in a job's room from `start` until `finish`."""
+
+    def __init__(
+        self,
+        ctx: JobContext,
+        request: TranscriptionRequest,
+        engine: stt.STT,
+        meter: JobMeter,
+        transcripts: Path,
+    ) -> None:
+        self._ctx = ctx
+        self._room = ctx.room
+        self._request = request
+        self._engine = engine
+        self._meter = meter
+        self._transcripts = transcripts
+        self._captions = Captions(ctx.room) if request.captions else None
+        self._transcript: TranscriptWriter | None = None
+        self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
+        self._began = time.monotonic()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._alone_timer: asyncio.TimerHandle | None = None
+        self._finished = False
+
+    async def start(self) -> None:
+        """Join the room and listen to whoever is and comes there.
+
+        Raises:
+            TranscriptError: the transcript's folder cannot be written.
+        """
+        room = self._room
+        room.on("track_subscribed", self._on_track)
+        room.on("track_unsubscribed", self._on_track_gone)
+        room.on("participant_connected", self._on_person)
+        room.on("participant_disconnected", self._on_person_gone)
+        await self._ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+        self._began = time.monotonic()
+        self._transcript = TranscriptWriter(
+            self._transcripts / self._ctx.job.id,
+            Meeting(
+                job_id=self._ctx.job.id,
+                title=self._request.title,
+                room_name=room.name,
+                started_at=self._meter.now(),
+            ),
+        )
+        for participant in room.remote_participants.values():
+            for publication in participant.track_publications.values():
+                if publication.track:
+                    self._on_track(publication.track, publication, participant)
+        if self._request.leave_after_minutes:
+            self._leave_in(self._request.leave_after_minutes * 60, "time is up")
+
+    async def finish(self) -> None:
+        """Hear out what was being said, and write the transcript's files. Does nothing twice."""
+        if self._finished:
+            return
+        self._finished = True
+        for timer in self._timers:
+            timer.cancel()
+        for listener, _ in self._listeners.values():
+            listener.end()
+        await asyncio.gather(
+            *(task for _, task in self._listeners.values()), return_exceptions=True
+        )
+        if self._transcript is None:
+            return
+        try:
+            await self._transcript.finish(self._request.transcript_formats)
+        except TranscriptError as error:
+            logger.error("the transcript's files are not written: %s", error)
+
+    def _now(self) -> float:
+        return time.monotonic() - self._began
+
+    def _on_track(
+        self,
+        track: rtc.Track,
+        publication: rtc.TrackPublication,
+        participant: rtc.RemoteParticipant,
+    ) -> None:
+        if track.kind != rtc.TrackKind.KIND_AUDIO or participant.kind not in HEARD_KINDS:
+            return
+        if self._finished or track.sid in self._listeners or self._transcript is None:
+            return
+        identity = participant.identity
+        listener = Listener(
+            Speaker(identity, lambda: participant.name, track.sid),
+            self._engine,
+            now=self._now,
+            on_segment=self._on_segment,
+            on_interim=self._on_interim,
+            attribute=lambda: self._meter.attribute(participant=identity, purpose=PURPOSE),
+        )
+        task = asyncio.create_task(listener.listen(track), name="tallyroom-listener")
+        self._listeners[track.sid] = listener, task
+        task.add_done_callback(lambda done: self._on_listener_done(track.sid, done))
+
+    def _on_listener_done(self, track_id: str, task: asyncio.Task[None]) -> None:
+        self._listeners.pop(track_id, None)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a listener ended early: %s", type(error).__name__)
+
+    def _on_track_gone(
+        self,
+        track: rtc.Track,
+        publication: rtc.TrackPublication,
+        participant: rtc.RemoteParticipant,
+    ) -> None:
+        self._end_listeners([track.sid])
+
+    def _end_listeners(self, track_ids: Iterable[str]) -> None:
+        for track_id in track_ids:
+            if known := self._listeners.get(track_id):
+                known[0].end()
+
+    def _on_person(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.kind in HEARD_KINDS and self._alone_timer:
+            self._alone_timer.cancel()
+            self._alone_timer = None
+
+    def _on_person_gone(self, participant: rtc.RemoteParticipant) -> None:
+        self._end_listeners(list(participant.track_publications))
+        if not any(other.kind in HEARD_KINDS for other in self._room.remote_participants.values()):
+            self._alone_timer = self._leave_in(
+                self._request.leave_when_alone_seconds, "everyone has left"
+            )
+
+    def _leave_in(self, seconds: float, reason: str) -> asyncio.TimerHandle:
+        timer = asyncio.get_running_loop().call_later(seconds, self._ctx.shutdown, reason)
+        self._timers.append(timer)
+        return timer
+
+    async def _on_segment(self, segment: Segment) -> None:
+        if self._captions:
+            await self._captions.publish(
+                segment_id=segment.segment_id,
+                speaker=segment.speaker,
+                track_id=segment.track_id,
+                text=segment.text,
+                final=True,
+            )
+        if self._transcript:
+            try:
+                await self._transcript.add(segment)
+            except TranscriptError as error:
+                logger.error("a segment is only in memory: %s", error)
+
+    async def _on_interim(self, interim: Interim) -> None:
+        if self._captions:
+            await self._captions.publish(
+                segment_id=interim.segment_id,
+                speaker=interim.speaker,
+                track_id=interim.track_id,
+                text=interim.text,
+                final=False,
+            )

@@ -1,0 +1,106 @@
+"""The transcriber's settings, all with working defaults; read when a process asks, never at import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from .errors import SettingsError
+
+NONE = "none"
+_DEEPGRAM = "deepgram/nova-3"
+_EMBEDDED = "faster-whisper/tiny.en"
+
+
+class ModelChoice(NamedTuple):
+    """A `provider/model` setting in its two parts; LiveKit Inference's model has slashes of its own."""
+
+    provider: str
+    model: str
+
+
+class AgentSettings(BaseSettings):
+    """Where LiveKit is, which models are used, and what the worker is called.
+
+    LiveKit's and the providers' own variables keep their names; ours begin with `TALLYROOM_`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TALLYROOM_", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
+
+    livekit_url: str = Field(default="", validation_alias="LIVEKIT_URL")
+    livekit_api_key: str = Field(default="", validation_alias="LIVEKIT_API_KEY")
+    livekit_api_secret: SecretStr = Field(
+        default=SecretStr(""), validation_alias="LIVEKIT_API_SECRET"
+    )
+    deepgram_api_key: SecretStr = Field(default=SecretStr(""), validation_alias="DEEPGRAM_API_KEY")
+    deepgram_base_url: str = Field(
+        default="https://api.deepgram.com/v1/listen", validation_alias="DEEPGRAM_BASE_URL"
+    )
+    openai_api_key: SecretStr = Field(default=SecretStr(""), validation_alias="OPENAI_API_KEY")
+    openai_base_url: str = Field(default="", validation_alias="OPENAI_BASE_URL")
+    agent_name: str = Field(default="transcriber", min_length=1)
+    stt: str = ""
+    llm: str = NONE
+    tts: str = NONE
+    data_dir: Path = Path("data")
+    tenants: Annotated[tuple[str, ...], NoDecode] = ()
+    idle_processes: int | None = Field(default=None, ge=0)
+    health_port: int | None = Field(default=None, ge=0, le=65535)
+
+    @field_validator("tenants", mode="before")
+    @classmethod
+    def _split_tenants(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(tenant.strip() for tenant in value.split(",") if tenant.strip())
+        return value
+
+    @field_validator("deepgram_base_url")
+    @classmethod
+    def _complete_deepgram_url(cls, value: str) -> str:
+        """A bare host is as good as the plugin's full `.../v1/listen`."""
+        url = value if "://" in value else f"https://{value}"
+        url = url.rstrip("/")
+        return url if url.endswith("/v1/listen") else f"{url.removesuffix('/v1')}/v1/listen"
+
+    @classmethod
+    def load(cls) -> Self:
+        """From the environment.
+
+        Raises:
+            SettingsError: a value that cannot be used; the message names it.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            name = str(first["loc"][0]) if first["loc"] else "settings"
+            variable = name if name.isupper() else f"TALLYROOM_{name.upper()}"
+            raise SettingsError(f"{variable} cannot be used: {first['msg']}") from None
+
+    @property
+    def stt_choice(self) -> ModelChoice:
+        """As set, else Deepgram where there is a key for it, else the embedded model."""
+        default = _DEEPGRAM if self.deepgram_api_key.get_secret_value() else _EMBEDDED
+        return parse_choice("TALLYROOM_STT", self.stt or default)
+
+    @property
+    def transcripts_path(self) -> Path:
+        """Where transcripts are written, absolute; a folder for each job."""
+        return self.data_dir.expanduser().absolute() / "transcripts"
+
+
+def parse_choice(variable: str, value: str) -> ModelChoice:
+    """Split `provider/model`.
+
+    Raises:
+        SettingsError: it has not two parts.
+    """
+    provider, slash, model = value.partition("/")
+    if not (provider and slash and model):
+        raise SettingsError(f"{variable}={value!r} is not provider/model, such as {_DEEPGRAM!r}")
+    return ModelChoice(provider.lower(), model)

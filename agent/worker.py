@@ -1,0 +1,135 @@
+"""The worker: takes dispatches, and puts the parts of a job together.
+
+Whatever a job needs is imported and loaded when its process warms up, so that a dispatched agent
+is in the room at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import UTC, datetime
+
+from livekit.agents import AgentServer, JobContext, JobProcess, JobRequest
+from livekit.agents.worker import ServerEnvOption
+
+from metering import (
+    JobMeter,
+    MeteringError,
+    MeterSettings,
+    RunInfo,
+    attach_sweeper,
+    record_declined,
+)
+
+from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
+from .errors import DispatchError, SettingsError, TranscriberError
+from .providers import Warm, build_stt, check_request, warm_up
+from .request import TranscriptionRequest
+from .session import TranscriptionSession
+from .settings import AgentSettings
+
+logger = logging.getLogger("tallyroom.agent")
+
+DISPLAY_NAME = "Transcriber"
+IDLE_PROCESSES = ServerEnvOption(dev_default=1, prod_default=2)
+"""Each holds the embedded model, some 400 MB in all; the framework would keep one a core."""
+INITIALIZE_SECONDS = 60.0
+"""Loading the model takes a second on an idle machine, and many on one that starts everything."""
+
+_SESSION = "session"
+_WARM = "warm"
+
+
+def build_server(settings: AgentSettings) -> AgentServer:
+    """The worker, ready to be run by LiveKit's command line.
+
+    Raises:
+        SettingsError: the chosen STT is no provider.
+    """
+    idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
+    server = AgentServer(
+        setup_fnc=prewarm,
+        num_idle_processes=idle,
+        initialize_process_timeout=INITIALIZE_SECONDS,
+        ws_url=settings.livekit_url or None,
+        api_key=settings.livekit_api_key or None,
+        api_secret=settings.livekit_api_secret.get_secret_value() or None,
+        **({} if settings.health_port is None else {"port": settings.health_port}),
+    )
+    server.rtc_session(
+        entrypoint,
+        agent_name=settings.agent_name,
+        on_request=on_request,
+        on_session_end=on_session_end,
+    )
+    attach_sweeper(server)
+    return server
+
+
+def prewarm(process: JobProcess) -> None:
+    """Load the speech model, once a process. A process that cannot load it says so at each job."""
+    try:
+        process.userdata[_WARM] = warm_up(AgentSettings.load())
+    except TranscriberError as error:
+        logger.error("the speech model is not loaded: %s", error)
+
+
+async def on_request(request: JobRequest) -> None:
+    """Accept a dispatch, or decline it with one clear line and a record that says why."""
+    try:
+        check_request(AgentSettings.load(), TranscriptionRequest.parse(request.job.metadata))
+    except (DispatchError, SettingsError) as error:
+        logger.warning("declined: %s", error, extra={"job_id": request.id})
+        await _record_declined(request, str(error))
+        await request.reject(terminate=True)
+        return
+    await request.accept(
+        name=DISPLAY_NAME,
+        attributes={JOB_ATTRIBUTE: request.id, DISPATCH_ATTRIBUTE: request.job.dispatch_id},
+    )
+
+
+async def _record_declined(request: JobRequest, reason: str) -> None:
+    job = request.job
+    settings = MeterSettings.load()
+    info = RunInfo(
+        run_id=f"run_{uuid.uuid4().hex}",
+        job_id=job.id,
+        dispatch_id=job.dispatch_id,
+        room_name=job.room.name,
+        room_sid=job.room.sid,
+        agent_name=job.agent_name,
+        hosting=settings.resolved_hosting,
+        plan=settings.resolved_plan,
+        started_at=datetime.now(UTC),
+    )
+    try:
+        await record_declined(info, reason, settings=settings)
+    except MeteringError as error:
+        logger.error("a declined job is not recorded: %s", error)
+
+
+async def entrypoint(ctx: JobContext) -> None:
+    """Begin a job; LiveKit ends it, through `on_session_end`."""
+    settings = AgentSettings.load()
+    request = TranscriptionRequest.parse(ctx.job.metadata)
+    meter = JobMeter(ctx, tenant=request.tenant, title=request.title, tags=request.tags)
+    try:
+        warm = ctx.proc.userdata.get(_WARM) or Warm()
+        engine = build_stt(settings, request, warm, meter.http_session)
+        meter.watch(engine)
+        session = TranscriptionSession(ctx, request, engine, meter, settings.transcripts_path)
+        ctx.proc.userdata[_SESSION] = session
+        await session.start()
+    except TranscriberError as error:
+        logger.error("the job cannot go on: %s", error)
+        meter.fail(str(error))
+        ctx.shutdown(str(error))
+
+
+async def on_session_end(ctx: JobContext) -> None:
+    """While the room is still there: hear the last words out, and write the transcript."""
+    session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
+    if session:
+        await session.finish()
