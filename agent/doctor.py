@@ -128,7 +128,7 @@ async def _keys(settings: AgentSettings) -> str:
 
 async def _model(settings: AgentSettings) -> str:
     choice = settings.stt_choice
-    await asyncio.to_thread(warm_up, settings)
+    warm_up(settings)  # On this thread: LiveKit's plugins can be imported on no other.
     where = "loaded here" if choice.provider == EMBEDDED else "over the network"
     return f"{'/'.join(choice)}, {where}"
 

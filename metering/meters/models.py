@@ -21,6 +21,7 @@ from ..usage import Certainty, Usage, core_meters
 from .attribution import current_attribution
 
 _SOURCE = "plugin"
+_LONGEST_REQUEST_SECONDS = 86_400.0
 
 MEASURED_AT_SOCKET = frozenset({"deepgram"})
 """Providers whose streamed audio the connection meter sees; their metric would count it twice."""
@@ -73,6 +74,7 @@ class ModelMeter:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._watched: weakref.WeakSet[Model] = weakref.WeakSet()
+        self._seen: set[str] = set()
 
     def watch(self, model: Model, *, provider: str | None = None) -> None:
         """Meter a model; watching it again changes nothing.
@@ -84,22 +86,34 @@ class ModelMeter:
         self._watched.add(model)
         slug = provider or provider_slug(model)
 
-        def collected(event: metrics.AgentMetrics) -> None:
+        def collected(event: Any) -> None:
             self._collected(slug, event)
 
         model.on("metrics_collected", collected)
 
-    def _collected(self, provider: str, event: metrics.AgentMetrics) -> None:
+    def _collected(self, provider: str, event: Any) -> None:
         quantities = dict(_quantities(provider, event))
         if not quantities:
             return
-        instance_id = self._recorder.instance_id(provider, getattr(event, "request_id", None))
+        instance_id = self._instance_id(provider, event.request_id)
         for meter, reported in quantities.items():
             try:
                 self._recorder.record(self._usage(provider, event, instance_id, meter, reported))
             except UsageError as error:
                 self._recorder.refuse(meter, error)
                 self._recorder.record(self._usage(provider, event, instance_id, meter, None))
+
+    def _instance_id(self, provider: str, request_id: str) -> str:
+        """The provider's own id, unless it tells no request from another.
+
+        Some plugins say "unknown", some servers give every reply the same id, and a stream reports
+        several times under one: each event is an instance all the same.
+        """
+        instance_id = self._recorder.instance_id(provider, _known(request_id))
+        if instance_id in self._seen:
+            instance_id = self._recorder.instance_id(provider, None)
+        self._seen.add(instance_id)
+        return instance_id
 
     def _usage(
         self,
@@ -112,7 +126,9 @@ class ModelMeter:
         """One meter of one request; a figure that cannot be true is one that was never reported."""
         caused_by = current_attribution()
         ended_at = self._recorder.clock.stamp()
-        duration = event.duration if math.isfinite(event.duration) else 0.0
+        # A stream's metric has no duration of its own; its audio has taken as long as it is.
+        duration = event.duration or getattr(event, "audio_duration", 0.0)
+        duration = duration if math.isfinite(duration) else 0.0
         return Usage(
             instance_id=instance_id,
             meter=meter,
@@ -124,18 +140,22 @@ class ModelMeter:
             unit=core_meters()[meter].unit,
             certainty=Certainty.ESTIMATED if reported is None else Certainty.EXACT,
             quantity_lower=Decimal(0) if reported is None else None,
-            provider_ref=event.request_id or None,
-            started_at=ended_at - timedelta(seconds=max(0.0, duration)),
+            provider_ref=_known(event.request_id),
+            started_at=ended_at - timedelta(seconds=min(max(0.0, duration), _LONGEST_REQUEST_SECONDS)),
             ended_at=ended_at,
             source=_SOURCE,
         )
 
 
+def _known(request_id: str) -> str | None:
+    return None if request_id in ("", "unknown") else request_id
+
+
 def _decimal(meter: str, reported: int | float) -> Decimal:
-    """A metric's figure, exactly as it reads; the framework's durations are floats."""
-    if isinstance(reported, bool):
-        raise UsageError(f"{meter}: {reported} is not a number")
-    return Decimal(repr(reported))
+    """A metric's figure; the framework sums durations in floats, whose noise is below a microsecond."""
+    if isinstance(reported, bool) or not isinstance(reported, int | float):
+        raise UsageError(f"{meter}: {reported!r} is not a number")
+    return Decimal(reported) if isinstance(reported, int) else Decimal(repr(round(reported, 6)))
 
 
 Reported = Iterator[tuple[str, int | float | None]]

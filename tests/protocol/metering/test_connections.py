@@ -1,0 +1,183 @@
+"""Deepgram's own plugin, metered at the socket, against Deepgram's own bill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+
+import pytest
+from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
+from livekit.plugins import deepgram
+
+from metering.meters.attribution import attribution
+from metering.meters.connections import ConnectionMeter
+from metering.usage import Certainty
+from tests.providers.deepgram import DeepgramServer
+from tests.recording import Recording
+from tests.sound import tone
+
+# What the provider and we each call the same instant, over loopback on a busy machine.
+TOLERANCE_SECONDS = 0.05
+
+Stream = Callable[..., stt.RecognizeStream]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[DeepgramServer]:
+    async with DeepgramServer() as server:
+        yield server
+
+
+@pytest.fixture
+def recording() -> Recording:
+    return Recording()
+
+
+@pytest.fixture
+async def make_stream(server: DeepgramServer, recording: Recording) -> AsyncIterator[Stream]:
+    session = ConnectionMeter(recording.recorder).http_session()
+
+    def stream(*, retries: int = 0, **options: object) -> stt.RecognizeStream:
+        engine = deepgram.STT(
+            api_key=server.api_key,
+            base_url=f"{server.origin}/v1/listen",
+            http_session=session,
+            **options,
+        )
+        return engine.stream(
+            conn_options=APIConnectOptions(max_retry=retries, retry_interval=0.05, timeout=2)
+        )
+
+    yield stream
+    await session.close()
+
+
+async def hear(stream: stt.RecognizeStream) -> list[str]:
+    return [
+        event.alternatives[0].text
+        async for event in stream
+        if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
+    ]
+
+
+async def closed(server: DeepgramServer, recording: Recording, count: int) -> None:
+    """Wait until the server has closed its side and the meter ours."""
+
+    async def both() -> None:
+        while (
+            sum(billed.closed_at is not None for billed in server.connections) < count
+            or sum(entry["kind"] == "usage" for entry in recording.entries) < 2 * count
+        ):
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(both(), 5)
+
+
+async def test_each_socket_is_one_instance_as_the_provider_bills_it(
+    server: DeepgramServer, recording: Recording, make_stream: Stream
+) -> None:
+    for seconds in (0.5, 1.25):
+        with attribution(participant="alice", purpose="captions"):
+            stream = make_stream()
+        for frame in tone(seconds):
+            stream.push_frame(frame)
+        stream.end_input()
+        assert await hear(stream) == [f"heard {seconds:.2f} seconds"]
+        await stream.aclose()
+    await closed(server, recording, 2)
+
+    lives = recording.usages("stt_connection")
+    sounds = recording.usages("stt_audio")
+    assert len(server.connections) == len(lives) == len(sounds) == 2
+    for billed, life, sound in zip(server.connections, lives, sounds, strict=True):
+        assert life.instance_id == sound.instance_id == f"deepgram/{billed.request_id}"
+        assert life.provider_ref == billed.request_id
+        assert (life.provider, life.model) == ("deepgram", "nova-3")
+        assert (life.participant, life.purpose) == ("alice", "captions")
+        assert life.certainty is Certainty.EXACT
+        assert float(life.quantity) == pytest.approx(
+            billed.connection_seconds, abs=TOLERANCE_SECONDS
+        )
+        exact = Decimal(billed.audio_bytes) / billed.bytes_per_second
+        assert sound.quantity == exact == sound.provider_stated
+
+
+async def test_paid_features_are_read_off_the_wire(
+    server: DeepgramServer, recording: Recording, make_stream: Stream
+) -> None:
+    stream = make_stream(language="multi", enable_diarization=True, keyterm=["Tallyroom"])
+    for frame in tone(0.2):
+        stream.push_frame(frame)
+    stream.end_input()
+    await hear(stream)
+    await closed(server, recording, 1)
+    (life,) = recording.usages("stt_connection")
+    assert life.attributes == {"language": "multi", "diarization": "true", "keyterms": "true"}
+
+
+async def test_a_dropped_connection_and_its_successor_are_two_instances(
+    server: DeepgramServer, recording: Recording, make_stream: Stream
+) -> None:
+    server.drop_after_bytes = 16_000
+    stream = make_stream(retries=3)
+    for frame in tone(1.0):
+        stream.push_frame(frame)
+
+    async def until_second() -> None:
+        while len(server.connections) < 2:
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(until_second(), 5)
+    for frame in tone(0.5):
+        stream.push_frame(frame)
+    stream.end_input()
+    await hear(stream)
+    await closed(server, recording, 2)
+
+    lives = recording.usages("stt_connection")
+    assert [life.provider_ref for life in lives] == [
+        billed.request_id for billed in server.connections
+    ]
+    for billed, life in zip(server.connections, lives, strict=True):
+        assert float(life.quantity) == pytest.approx(
+            billed.connection_seconds, abs=TOLERANCE_SECONDS
+        )
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+async def test_a_refused_handshake_is_no_connection(
+    server: DeepgramServer, recording: Recording, make_stream: Stream, status: int
+) -> None:
+    server.refusals.append(status)
+    stream = make_stream()
+    stream.end_input()
+    with pytest.raises((APIStatusError, APIConnectionError)):
+        await hear(stream)
+    assert server.refused == 1
+    assert recording.usages("stt_connection") == []
+
+
+async def test_a_socket_that_is_still_open_counts_its_audio_at_each_heartbeat(
+    server: DeepgramServer, recording: Recording, make_stream: Stream
+) -> None:
+    stream = make_stream()
+    for frame in tone(2.0):
+        stream.push_frame(frame)
+    stream.flush()
+    await anext(aiter(stream))
+
+    async def all_sent() -> None:
+        while not server.connections or server.connections[0].audio_bytes < 64_000:
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(all_sent(), 5)
+    recording.entries.extend(recording.recorder.beat())
+    killed = recording.run()
+    (sound,) = [usage for usage in killed.usages if usage.meter == "stt_audio"]
+    (life,) = [usage for usage in killed.usages if usage.meter == "stt_connection"]
+    assert sound.quantity == Decimal(2)
+    assert sound.certainty is Certainty.BOUNDED
+    assert life.quantity_lower is not None
+    assert life.quantity_upper is not None
+    await stream.aclose()
