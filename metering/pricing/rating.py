@@ -1,0 +1,254 @@
+"""Usage and a rate card in, charges out.
+
+Pure: the same usage gives the same charges, in whatever order and however it is bundled, because
+each instance is rounded up on its own and sums of exact decimals do not care about order. What has
+no rate comes out as unrated, never as $0.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC
+from decimal import Decimal, DecimalException
+from types import MappingProxyType
+
+from ..errors import RateError
+from ..usage import Certainty, Usage
+from .charges import Charge, ChargeState, Dispute
+from .exact import EXACT, ZERO, billed_quantity
+from .hosting import room_provider
+from .parts import WORSE, Share, disjoint
+from .rate_card import Finding, NotBilled, Rate, RateCard, tier_for
+
+NEVER_REPORTED = "size never reported"
+
+REQUEST_INPUT_METERS = frozenset(
+    {
+        "llm_input_tokens",
+        "stt_input_tokens",
+        "tts_input_tokens",
+        "realtime_input_text_tokens",
+        "realtime_input_audio_tokens",
+        "realtime_input_image_tokens",
+    }
+)
+"""Wholes whose sum decides at which tier a request is priced, cached tokens included."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """A charge in the making; quantities are added up here."""
+
+    state: ChargeState
+    reason: str
+    rate: Rate | None
+    unit: str
+    instances: int = 0
+    consumed: Decimal = ZERO
+    pricing: Decimal = ZERO
+    certainty: Certainty = Certainty.EXACT
+    other_pricing: Decimal | None = None
+    other_unknown: bool = False
+
+
+_Key = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
+
+
+@dataclass(slots=True)
+class _Rating:
+    """One call of `rate`: the card under one plan and hosting, and the lines so far."""
+
+    card: RateCard
+    plan: str
+    hosting: str
+    lines: dict[_Key, _Line] = field(default_factory=dict)
+
+    def add_request(self, usages: list[Usage]) -> None:
+        """Rate what one request, connection or session reported, all of it together."""
+        shares = []
+        request_input: Decimal | None = None
+        overlapping = False
+        for usage in usages:
+            share = self._share(usage)
+            shares.append(share)
+            meter = self.card.meters.get(usage.meter)
+            if meter is not None and meter.part_of is not None:
+                overlapping = len(usages) > 1
+            if usage.meter in REQUEST_INPUT_METERS and not usage.unreported:
+                request_input = EXACT.add(request_input or ZERO, share.quantity)
+        if overlapping:
+            shares = disjoint(shares, self.card.meters)
+        for share in shares:
+            self._add(share, request_input)
+
+    def _share(self, usage: Usage) -> Share:
+        finding = self.card.find(usage, self.plan, self.hosting)
+        meter = self.card.meters.get(usage.meter)
+        if meter is not None and usage.unit != meter.unit:
+            finding = Finding(reason=f"measured in {usage.unit!r}, not in {meter.unit!r}")
+        return Share(usage, finding, usage.quantity, usage.unit, usage.certainty)
+
+    def _add(self, share: Share, request_input: Decimal | None) -> None:
+        usage, finding = share.usage, share.finding
+        if usage.unreported and not isinstance(finding.unpriced, NotBilled):
+            self._add_unpriced(share, ChargeState.UNRATED, NEVER_REPORTED)
+            return
+        if share.contained_in:
+            reason = f"counted in {share.contained_in}"
+            self._add_unpriced(share, ChargeState.NOT_BILLED, reason)
+            return
+        if not finding.rates:
+            billed = not isinstance(finding.unpriced, NotBilled)
+            state = ChargeState.UNRATED if billed else ChargeState.NOT_BILLED
+            self._add_unpriced(share, state, finding.reason)
+            return
+        for tiers in (finding.rates, *finding.add_ons):
+            if len(tiers) > 1 and request_input is None:
+                share.worsen(Certainty.ESTIMATED)
+            rate = tier_for(tiers, request_input or ZERO)
+            if rate is None:
+                reason = f"no rate for {usage.meter} of a request of this size"
+                self._add_unpriced(share, ChargeState.UNRATED, reason)
+                continue
+            line = self._line(share, ChargeState.PRICED, share.note, rate)
+            line.pricing = EXACT.add(line.pricing, _billed(share.quantity, rate))
+
+    def _add_unpriced(self, share: Share, state: ChargeState, reason: str) -> None:
+        self._line(share, state, reason, None)
+
+    def _line(self, share: Share, state: ChargeState, reason: str, rate: Rate | None) -> _Line:
+        usage = share.usage
+        key = _key(usage, state, reason, rate)
+        line = self.lines.get(key)
+        if line is None:
+            line = _Line(state, reason, rate, share.unit)
+            self.lines[key] = line
+        line.instances += 1
+        line.consumed = EXACT.add(line.consumed, share.quantity)
+        if WORSE[share.certainty] > WORSE[line.certainty]:
+            line.certainty = share.certainty
+        return line
+
+    def add_other_bases(self, usages: Iterable[Usage]) -> None:
+        """For disputed charges: what the other sources would bill, beside what we do."""
+        for usage in usages:
+            for billed_meter in self.card.disputed_by.get(usage.meter, ()):
+                finding = self.card.look_up(
+                    billed_meter,
+                    usage.provider,
+                    usage.model,
+                    usage.attributes,
+                    usage.started_at.astimezone(UTC).date(),
+                    self.plan,
+                    self.hosting,
+                )
+                for tiers in (finding.rates, *finding.add_ons):
+                    rate = tier_for(tiers, ZERO)
+                    if rate is None or rate.dispute is None or rate.dispute.meter != usage.meter:
+                        continue
+                    line = self.lines.get(_key(usage, ChargeState.PRICED, "", rate))
+                    if line is None:
+                        continue
+                    line.other_unknown = line.other_unknown or usage.unreported
+                    billed = _billed(usage.quantity, rate)
+                    line.other_pricing = EXACT.add(line.other_pricing or ZERO, billed)
+
+    def charges(self, book: str) -> list[Charge]:
+        """The lines as charges, sorted; what a feature adds comes after what it is added to."""
+
+        def order(item: tuple[_Key, _Line]) -> tuple[object, ...]:
+            key, line = item
+            return (*key[:5], line.rate is not None and line.rate.add_on, *key[5:])
+
+        return [_charge(book, key, line) for key, line in sorted(self.lines.items(), key=order)]
+
+
+def rate(
+    usages: Iterable[Usage], card: RateCard, *, hosting: str, plan: str, book: str = "cost"
+) -> list[Charge]:
+    """Rate usage.
+
+    Args:
+        usages: instances, each once; those of one request share their `instance_id`.
+        card: the rates.
+        hosting: self, cloud or cloud-agents; decides what LiveKit bills at all.
+        plan: the id of the plan whose overage rates hold, or none.
+        book: the name of the book of prices that the card is.
+
+    Returns:
+        Charges, sorted by meter, provider, model, attributes, state and rate.
+
+    Raises:
+        RateError: no such hosting, or quantities too far apart in size to be added exactly.
+    """
+    room_provider(hosting)
+    usages = list(usages)
+    requests: dict[tuple[str, str, str], list[Usage]] = defaultdict(list)
+    for usage in usages:
+        requests[usage.instance_id, usage.provider, usage.model].append(usage)
+    rating = _Rating(card, plan, hosting)
+    try:
+        for request in requests.values():
+            rating.add_request(request)
+        rating.add_other_bases(usages)
+        return rating.charges(book)
+    except DecimalException as error:
+        raise RateError(
+            "quantities or prices differ so far in size that they cannot be added exactly; "
+            "look for an absurd one in the usage or the rate file"
+        ) from error
+
+
+def _key(usage: Usage, state: ChargeState, reason: str, rate: Rate | None) -> _Key:
+    attributes = tuple(sorted(usage.attributes.items()))
+    rate_id = rate.rate_id if rate is not None else ""
+    meter = rate.meter if rate is not None else usage.meter
+    return (meter, usage.provider, usage.model, attributes, state, rate_id, reason)
+
+
+def _billed(quantity: Decimal, rate: Rate) -> Decimal:
+    return billed_quantity(quantity, rate.factor, rate.increment, rate.minimum)
+
+
+def _charge(book: str, key: _Key, line: _Line) -> Charge:
+    meter, provider, model, attributes = key[:4]
+    rate = line.rate
+    if rate is None:
+        priced: dict[str, Decimal | None] = {}
+    else:
+        priced = {
+            "pricing_quantity": line.pricing,
+            "unit_price": rate.unit_price,
+            "list_cost": EXACT.multiply(line.pricing, rate.unit_price),
+        }
+    return Charge(
+        book=book,
+        meter=meter,
+        provider=provider,
+        model=model,
+        attributes=MappingProxyType(dict(attributes)),
+        state=line.state,
+        reason=line.reason,
+        instances=line.instances,
+        consumed_quantity=line.consumed,
+        consumed_unit=line.unit,
+        pricing_unit=rate.pricing_unit if rate is not None else None,
+        currency=rate.currency if rate is not None else None,
+        rate_id=rate.rate_id if rate is not None else None,
+        certainty=line.certainty,
+        disputed=_dispute(line),
+        **priced,
+    )
+
+
+def _dispute(line: _Line) -> Dispute | None:
+    if line.rate is None or line.rate.dispute is None:
+        return None
+    dispute = line.rate.dispute
+    quantity = line.other_pricing if dispute.meter else line.pricing
+    cost = None
+    if quantity is not None and dispute.price is not None and not line.other_unknown:
+        cost = EXACT.multiply(quantity, dispute.price)
+    return Dispute(dispute.basis, cost, dispute.reason)
