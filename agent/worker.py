@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from livekit.agents import AgentServer, JobContext, JobProcess, JobRequest
 from livekit.agents.worker import ServerEnvOption
@@ -55,7 +56,7 @@ def build_server(settings: AgentSettings) -> AgentServer:
         ws_url=settings.livekit_url or None,
         api_key=settings.livekit_api_key or None,
         api_secret=settings.livekit_api_secret.get_secret_value() or None,
-        **({} if settings.health_port is None else {"port": settings.health_port}),
+        **_given(port=settings.health_port, load_threshold=settings.load_threshold),
     )
     server.rtc_session(
         entrypoint,
@@ -65,6 +66,11 @@ def build_server(settings: AgentSettings) -> AgentServer:
     )
     attach_sweeper(server)
     return server
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that are set; for the others the framework has defaults of its own."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def prewarm(process: JobProcess) -> None:

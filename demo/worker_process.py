@@ -1,0 +1,146 @@
+"""A transcriber's worker as a process of its own, as it runs in production, with its log in reach."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .server import LocalServer, RemoteServer
+
+ROOT = Path(__file__).resolve().parent.parent
+STOP_SECONDS = 20.0
+
+LogEntry = dict[str, Any]
+
+
+class WorkerProcess:
+    """`tallyroom start`, as an async context manager: entered once it has registered.
+
+    Args:
+        server: the LiveKit server that it registers with.
+        data_dir: its `TALLYROOM_DATA_DIR`.
+        settings: further environment variables; they win over ours.
+
+    Attributes:
+        log: every line of its JSON log so far.
+    """
+
+    def __init__(
+        self,
+        server: LocalServer | RemoteServer,
+        data_dir: Path,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.log: list[LogEntry] = []
+        self.env = {
+            **os.environ,
+            **server.env(),
+            "TALLYROOM_DATA_DIR": str(data_dir),
+            "TALLYROOM_HEALTH_PORT": "0",
+            "TALLYROOM_IDLE_PROCESSES": "1",
+            # Meeting and transcriber share this machine: its load says nothing of the transcriber.
+            "TALLYROOM_LOAD_THRESHOLD": "inf",
+            **(settings or {}),
+        }
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._logged = asyncio.Event()
+        self._other_output: list[str] = []
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id, and its process group's."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self, *, timeout: float = 60.0) -> None:
+        """Start it and wait until it has registered.
+
+        Raises:
+            RuntimeError: it ended instead; the message has its last words.
+            TimeoutError: it did not register in time.
+        """
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agent", "start", "--log-level", "INFO"),
+            cwd=ROOT,
+            env=self.env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+            limit=1 << 20,
+        )
+        self._reading = asyncio.create_task(self._read(self._process))
+        await self.until_logged(lambda entry: entry["message"] == "registered worker", timeout)
+
+    async def until_logged(
+        self, matching: Callable[[LogEntry], bool], timeout: float = 30.0
+    ) -> LogEntry:
+        """Wait for a line of the log, one that is there already included; returns it."""
+        async with asyncio.timeout(timeout):
+            while True:
+                if found := next((entry for entry in self.log if matching(entry)), None):
+                    return found
+                if self._reading is None or self._reading.done():
+                    raise RuntimeError(f"the worker has ended: {' '.join(self._other_output[-5:])}")
+                await self._logged.wait()
+
+    async def stop(self, *, timeout: float = STOP_SECONDS) -> int:
+        """Ask it to drain and end, as a deploy does; returns its exit code."""
+        if self._process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return await asyncio.wait_for(self._process.wait(), timeout)
+        except TimeoutError:
+            self.kill_all()
+            return await self._process.wait()
+        finally:
+            if self._reading:
+                await self._reading
+
+    def kill_all(self) -> None:
+        """SIGKILL the worker and every process of its jobs."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            self.kill_all()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                self._other_output.append(line.decode(errors="replace").strip())
+            else:
+                self.log.append(entry)
+            self._notify()
+        self._notify()
+
+    def _notify(self) -> None:
+        logged, self._logged = self._logged, asyncio.Event()
+        logged.set()
