@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, Inexact
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..errors import RateError, UsageError
 from ..units import Unit, unit
 from ..usage import Meter
 from .currencies import CURRENCIES
-from .exact import EXACT
+from .exact import EXACT, convert_exactly
 from .hosting import ROOM_PROVIDERS
 from .model_match import TESTS, PricedModel
 from .rate_card import Disagreement, Entry, NoPrice, NotBilled, Rate
@@ -201,7 +201,26 @@ def _rate(table: RateTable, meters: Mapping[str, Meter], layer: int) -> Rate:
         **common,
     )
     table.finish()
-    return rate
+    return _in_exact_unit(rate)
+
+
+def _in_exact_unit(rate: Rate) -> Rate:
+    """A rate per minute or hour as one per base unit, where no digit is lost by it.
+
+    10 s are no finite number of minutes, but $0.0048 a minute is $0.00008 a second: so priced, what
+    is not rounded to an increment multiplies out exactly.
+    """
+    if rate.increment is not None or rate.minimum is not None or convert_exactly(rate.factor):
+        return rate
+    dispute = rate.dispute
+    try:
+        per_base = EXACT.divide(rate.unit_price, rate.factor)
+        if dispute is not None and dispute.price is not None:
+            dispute = replace(dispute, price=EXACT.divide(dispute.price, rate.factor))
+    except Inexact:
+        return rate
+    base = unit(rate.pricing_unit).base
+    return replace(rate, unit_price=per_base, pricing_unit=base, dispute=dispute)
 
 
 def _common(table: RateTable, meters: Mapping[str, Meter], layer: int) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 A price is per minute and a measurement in seconds, and 10 s are no finite number of minutes. So
 that every charge multiplies out (pricing quantity x unit price = list cost, to the last digit, as
-FOCUS asks), such a quantity is rounded up at the 12th decimal. Units with a finite reciprocal
-(token, GB, character) convert exactly.
+FOCUS asks), such a quantity is rounded up at the 12th decimal, unless the price itself can be
+exactly restated per second when it is loaded. Units with a finite reciprocal (token, GB, character)
+convert exactly.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ def _reciprocal(factor: Decimal) -> Decimal | None:
         return EXACT.divide(Decimal(1), factor)
     except Inexact:
         return None
+
+
+def convert_exactly(factor: Decimal) -> bool:
+    """Whether every quantity in base units is a finite decimal in units of `factor` of them."""
+    return _reciprocal(factor) is not None
 
 
 def convert(quantity: Decimal, factor: Decimal) -> Decimal:

@@ -217,11 +217,13 @@ def test_a_charge_is_as_certain_as_its_worst_usage() -> None:
 
 
 def test_usage_before_the_first_known_price_is_unrated() -> None:
-    old = datetime(2026, 6, 1, 23, 59, 59, tzinfo=UTC)
+    old = datetime(2025, 10, 31, 23, 59, 59, tzinfo=UTC)
 
-    [charge] = on_ship(usage("stt_audio", "deepgram", 60, model="nova-3", started_at=old))
+    [charge] = on_ship(connection(60, started_at=old))
 
-    assert charge.reason == "no rate for deepgram nova-3 stt_audio before 2026-06-02"
+    assert charge.reason == (
+        "no rate for livekit-cloud participant_connection before 2025-11-01"
+    )
 
 
 def test_deepgram_is_rated_by_audio_and_shows_what_the_connection_would_cost() -> None:
@@ -231,7 +233,7 @@ def test_deepgram_is_rated_by_audio_and_shows_what_the_connection_would_cost() -
     of_audio, of_socket = on_ship(audio, socket)
 
     assert of_audio.list_cost == Decimal("0.0048")
-    assert of_audio.rate_id == "deepgram/nova-3/stt_audio/2026-06-02"
+    assert of_audio.rate_id == "deepgram/nova-3/stt_audio"
     assert of_audio.disputed is not None
     assert of_audio.disputed.basis == "connection"
     assert of_audio.disputed.list_cost == Decimal("0.0072")
@@ -253,18 +255,28 @@ def test_language_and_features_choose_the_price_and_add_to_it() -> None:
         usage("stt_audio", "deepgram", 600, model="nova-3", attributes=attributes)
     )
 
-    assert base.rate_id == "deepgram/nova-3/stt_audio/language=multi/2026-06-02"
+    assert base.rate_id == "deepgram/nova-3/stt_audio/language=multi"
     assert base.list_cost == Decimal("0.058")
-    assert add_on.rate_id == "deepgram/nova-3/stt_audio/diarization=true/add-on/2026-06-02"
+    assert add_on.rate_id == "deepgram/nova-3/stt_audio/diarization=true/add-on"
     assert add_on.list_cost == Decimal("0.02")
     assert add_on.attributes == attributes
 
 
-def test_ten_seconds_are_rounded_up_at_the_twelfth_decimal_and_still_multiply_out() -> None:
+def test_a_price_a_minute_that_is_one_a_second_loses_no_digit() -> None:
     [charge] = on_ship(usage("stt_audio", "deepgram", 10, model="nova-3"))
 
-    assert charge.pricing_quantity == Decimal("0.166666666667")
-    assert charge.list_cost == Decimal("0.0008000000000016")
+    assert (charge.pricing_quantity, charge.pricing_unit) == (10, "second")
+    assert charge.unit_price == Decimal("0.00008")
+    assert charge.list_cost == Decimal("0.0008")
+
+
+def test_one_that_is_not_is_rounded_up_at_the_twelfth_decimal_and_still_multiplies_out() -> None:
+    [charge] = on_ship(
+        usage("stt_audio", "deepgram", 10, model="nova-3", attributes={"language": "multi"})
+    )
+
+    assert (charge.pricing_quantity, charge.pricing_unit) == (Decimal("0.166666666667"), "minute")
+    assert charge.list_cost == Decimal("0.0009666666666686")
 
 
 def test_the_embedded_stt_costs_an_explicit_zero() -> None:
