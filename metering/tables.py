@@ -42,6 +42,14 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     return f"${digits}" if currency == "USD" else f"{digits} {currency or ''}".strip()
 
 
+def amount(quantity: Decimal | None, unit: str | None) -> str:
+    """A quantity with its unit, in the plural where there is one; every digit of it."""
+    if quantity is None or unit is None:
+        return "-"
+    plural = "s" if quantity != 1 and unit[-1].islower() and unit[-1] != "s" else ""
+    return f"{format_decimal(quantity)} {unit}{plural}"
+
+
 def jobs_table(jobs: Iterable[JobSummary]) -> Table:
     """One line for each job."""
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -91,23 +99,23 @@ def _heading(record: CostRecord) -> Text:
 def charges_table(charges: Sequence[RecordCharge]) -> Table:
     """One line for each charge; what is not billed or has no price says why."""
     table = Table(header_style="bold")
-    table.add_column("meter")
+    table.add_column("meter", no_wrap=True)
     table.add_column("provider / model")
-    table.add_column("instances", justify="right")
+    table.add_column("count", justify="right")
     table.add_column("consumed", justify="right")
     table.add_column("billed", justify="right")
     table.add_column("unit price", justify="right")
     table.add_column("list cost", justify="right")
     for charge in charges:
         name = charge.meter + "".join(f" {key}={value}" for key, value in charge.attributes.items())
-        consumed = f"{_short(charge.consumed_quantity)} {charge.consumed_unit}s"
+        consumed = amount(_short(charge.consumed_quantity), charge.consumed_unit)
         if charge.certainty != "exact":
             consumed += f" ({charge.certainty})"
         model = f"{charge.provider} / {charge.model}" if charge.model else charge.provider
         row = [plain(name), plain(model), str(charge.instances), consumed]
         if charge.state == "priced":
             row += [
-                f"{_exact(charge.pricing_quantity)} {charge.pricing_unit}",
+                amount(charge.pricing_quantity, charge.pricing_unit),
                 f"{_exact(charge.unit_price)} / {charge.pricing_unit}",
                 money(charge.list_cost, charge.currency) + (" *" if charge.disputed else ""),
             ]
@@ -125,7 +133,7 @@ def total_line(record: CostRecord) -> Text:
     for missing in record.unrated:
         line.append(
             f"\n+ unrated: {missing.meter}, {missing.provider} {missing.model}, "
-            f"{_short(missing.quantity)} {missing.unit}s: {missing.reason}",
+            f"{amount(_short(missing.quantity), missing.unit)}: {missing.reason}",
             style="yellow",
         )
     for charge in record.charges:
@@ -157,7 +165,7 @@ def usage_table(usages: Sequence[RecordUsage]) -> Table:
             plain(f"{usage.provider} / {usage.model}" if usage.model else usage.provider),
             f"{usage.started_at:%H:%M:%S.%f}"[:-3],
             f"{usage.ended_at:%H:%M:%S.%f}"[:-3],
-            f"{_short(usage.quantity)} {usage.unit}s",
+            amount(_short(usage.quantity), usage.unit),
             _exact(usage.provider_stated) if usage.provider_stated is not None else "",
             usage.certainty,
             usage.source,
@@ -165,9 +173,9 @@ def usage_table(usages: Sequence[RecordUsage]) -> Table:
     return table
 
 
-def _short(quantity: Decimal) -> str:
+def _short(quantity: Decimal) -> Decimal:
     """To three decimals, for a table; the record itself has every digit."""
-    return format_decimal(quantity.quantize(Decimal("0.001"))) if quantity % 1 else f"{quantity:f}"
+    return quantity.quantize(Decimal("0.001")) if quantity % 1 else quantity
 
 
 def _exact(value: Decimal | None) -> str:
