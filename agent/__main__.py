@@ -1,4 +1,4 @@
-"""What a deploy finds and runs, by package (`python -m agent`) or by path (`python agent/__main__.py`).
+"""What a deploy finds and runs: by package, `python -m agent`, or by path.
 
 Run by path, Python looks for imports beside this file instead of beside the package; the packages
 are then found by putting their folder where Python looks.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +68,9 @@ def dispatch(
     transcript_format: Annotated[
         list[str] | None, typer.Option(help="md, vtt, srt, txt or json; may be repeated.")
     ] = None,
-    leave_after_minutes: Annotated[float | None, typer.Option(help="Leave after this long.")] = None,
+    leave_after_minutes: Annotated[
+        float | None, typer.Option(help="Leave after this long.")
+    ] = None,
     leave_when_alone_seconds: Annotated[
         float | None, typer.Option(help="Leave this long after the last person.")
     ] = None,
@@ -124,7 +127,7 @@ def dispatch(
         typer.echo(f"{sent.job_id} is in the room after {sent.seconds:.1f} s")
 
 
-def _metadata(metadata: str | None, options: dict[str, object]) -> str:
+def _metadata(metadata: str | None, options: Mapping[str, object]) -> str:
     import json
 
     if metadata is None:

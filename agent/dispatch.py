@@ -172,8 +172,8 @@ class _Asker:
         job: agent_proto.Job = found.state.jobs[0]
         if job.state.status in _OVER:
             raise DispatchError(
-                f"job {job.id} was declined or is over"
-                f"{': ' + job.state.error if job.state.error else ''}; see `tallyroom show {job.id}`"
+                f"job {job.id} was declined or is over{job.state.error and ': ' + job.state.error};"
+                f" see `tallyroom show {job.id}`"
             )
         return True
 

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from livekit import rtc
 from livekit.agents import stt
@@ -63,7 +64,7 @@ class Listener:
     def __init__(
         self,
         speaker: Speaker,
-        engine: stt.STT,
+        engine: stt.STT[Any],
         *,
         now: Callable[[], float],
         on_segment: Callable[[Segment], Awaitable[None]],
@@ -176,9 +177,7 @@ class Listener:
             return
         if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
             await self._on_interim(
-                Interim(
-                    self._segment_id, self._speaker.identity, self._speaker.track_id, said.text
-                )
+                Interim(self._segment_id, self._speaker.identity, self._speaker.track_id, said.text)
             )
         elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
             segment = self._segment(said, timeline)

@@ -24,7 +24,7 @@ EMBEDDED = "faster-whisper"
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """What a job process has loaded before its first job: all None for a provider over the network."""
+    """What a job process has loaded before its first job; nothing for a provider elsewhere."""
 
     speech_model: SpeechModel | None = None
     vad: vad.VAD | None = None
@@ -67,7 +67,7 @@ def build_stt(
     request: TranscriptionRequest,
     warm: Warm,
     http_session: Callable[[], aiohttp.ClientSession],
-) -> stt.STT:
+) -> stt.STT[Any]:
     """The STT for one job; its sockets go through `http_session` where the provider has any.
 
     Raises:
@@ -84,7 +84,7 @@ def _deepgram(
     warm: Warm,
     http_session: Callable[[], aiohttp.ClientSession],
     model: str,
-) -> stt.STT:
+) -> stt.STT[Any]:
     from livekit.plugins import deepgram
 
     key = settings.deepgram_api_key.get_secret_value()
@@ -109,7 +109,7 @@ def _openai(
     warm: Warm,
     http_session: Callable[[], aiohttp.ClientSession],
     model: str,
-) -> stt.STT:
+) -> stt.STT[Any]:
     from livekit.plugins import openai
 
     key = settings.openai_api_key.get_secret_value()
@@ -133,7 +133,7 @@ def _livekit_inference(
     warm: Warm,
     http_session: Callable[[], aiohttp.ClientSession],
     model: str,
-) -> stt.STT:
+) -> stt.STT[Any]:
     from livekit.agents import inference
 
     return inference.STT(
@@ -151,11 +151,12 @@ def _embedded(
     warm: Warm,
     http_session: Callable[[], aiohttp.ClientSession],
     model: str,
-) -> stt.STT:
+) -> stt.STT[Any]:
     from .whisper_stt import WhisperSTT
 
     warm = warm if warm.speech_model and warm.vad else warm_up(settings)
-    assert warm.speech_model and warm.vad
+    assert warm.speech_model
+    assert warm.vad
     return WhisperSTT(warm.speech_model, warm.vad, language=request.language)
 
 
@@ -167,7 +168,7 @@ _STT_BUILDERS = {
 }
 
 
-def _builder(choice: ModelChoice) -> Callable[..., stt.STT]:
+def _builder(choice: ModelChoice) -> Callable[..., stt.STT[Any]]:
     try:
         return _STT_BUILDERS[choice.provider]
     except KeyError:

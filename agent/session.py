@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from livekit import rtc
 from livekit.agents import AutoSubscribe, JobContext, stt
@@ -46,7 +47,7 @@ class TranscriptionSession:
         self,
         ctx: JobContext,
         request: TranscriptionRequest,
-        engine: stt.STT,
+        engine: stt.STT[Any],
         meter: JobMeter,
         transcripts: Path,
     ) -> None:

@@ -1,4 +1,4 @@
-"""The transcriber's settings, all with working defaults; read when a process asks, never at import."""
+"""The transcriber's settings, all with working defaults; never read at import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EMBEDDED = "faster-whisper/tiny.en"
 
 
 class ModelChoice(NamedTuple):
-    """A `provider/model` setting in its two parts; LiveKit Inference's model has slashes of its own."""
+    """A `provider/model` setting in its two parts; a model may have slashes of its own."""
 
     provider: str
     model: str

@@ -1,8 +1,8 @@
 """The embedded speech model: faster-whisper on the CPU, loaded once a process, shared by its jobs.
 
 Inference takes hundreds of milliseconds, so it never runs on the event loop. Final transcripts go
-first; an interim one is only made while nothing else is waiting, because on a small machine it would
-delay the words that count.
+first; an interim one is only made while nothing else is waiting, because on a small machine it
+would delay the words that count.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The embedded model as a LiveKit STT, so that the rest of the transcriber sees no difference.
 
-Silero finds where somebody speaks; each utterance is transcribed when it ends. A person who does not
-pause is cut at a quiet moment, because Whisper hears thirty seconds at a time and readers wait.
+Silero finds where somebody speaks; each utterance is transcribed when it ends. A person who does
+not pause is cut at a quiet moment, because Whisper hears thirty seconds at a time and readers wait.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import uuid
 from collections import deque
+from typing import Any
 
 import numpy as np
 from livekit import rtc
@@ -17,6 +18,7 @@ from livekit.agents import APIConnectOptions, stt, utils, vad
 from livekit.agents.language import LanguageCode
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from .speech_model import SAMPLE_RATE, SpeechModel
 
@@ -30,22 +32,22 @@ _INTERIM_BEAM = 1
 _CUT_WINDOW_SECONDS = 0.1
 
 
-class WhisperSTT(stt.STT):
+class WhisperSTT(stt.STT[Any]):
     """Transcribes with the embedded model; `vad` finds the utterances."""
 
     def __init__(self, model: SpeechModel, vad_: vad.VAD, *, language: str) -> None:
-        super().__init__(
-            capabilities=stt.STTCapabilities(streaming=True, interim_results=True)
-        )
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
         self._speech_model = model
         self._vad = vad_
         self._language = model.check_language(language)
 
     @property
+    @override
     def provider(self) -> str:
         return "faster-whisper"
 
     @property
+    @override
     def model(self) -> str:
         return self._speech_model.name
 
@@ -74,6 +76,7 @@ class WhisperSTT(stt.STT):
             ],
         )
 
+    @override
     def stream(
         self,
         *,

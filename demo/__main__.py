@@ -40,7 +40,7 @@ _SERVER_CONFIG = {"room": {"departure_timeout": 1}}
 
 
 async def hold_meeting(console: Console) -> int:
-    """The whole demo; returns the exit code: 0 where every metered time agrees with the server's."""
+    """The whole demo; returns 0 where every metered time agrees with the server's."""
     meter_settings = MeterSettings.load()
     say = _saying(console)
     say("starting LiveKit's server")
@@ -159,7 +159,7 @@ def main() -> int:
         console.print("\nstopped; what was metered is in the ledger or its journal")
         return 130
     except (ServerError, TranscriberError, MeteringError, TimeoutError) as error:
-        console.print(f"demo: {error or type(error).__name__}", style="red")
+        console.print(f"demo: {str(error) or type(error).__name__}", style="red")
         return 1
 
 

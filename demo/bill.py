@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from metering.pricing.charges import Charge, totals
 from metering.pricing.hosting import as_hosted
@@ -66,7 +67,7 @@ def record_usages(record: CostRecord) -> list[Usage]:
     return [Usage(**_values(item)) for item in record.usage]
 
 
-def _values(item: RecordUsage) -> dict[str, object]:
+def _values(item: RecordUsage) -> dict[str, Any]:
     return {name: getattr(item, name) for name in RecordUsage.model_fields}
 
 
@@ -120,7 +121,8 @@ def _compared(
     join: ServerParticipant, usage: RecordUsage, what: str, left_at: datetime
 ) -> Compared:
     return Compared(
-        who="transcriber" if usage.attributes.get("kind") == "agent" or what == "session"
+        who="transcriber"
+        if usage.attributes.get("kind") == "agent" or what == "session"
         else join.identity,
         what=what,
         server_seconds=(left_at - join.joined_at).total_seconds(),

@@ -1,4 +1,4 @@
-"""A transcriber's worker as a process of its own, as it runs in production, with its log in reach."""
+"""A transcriber's worker as a process of its own, with its log in reach."""
 
 from __future__ import annotations
 

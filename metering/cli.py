@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel
@@ -36,7 +36,7 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         fail(str(error))
 
 
-def fail(message: str) -> Any:
+def fail(message: str) -> NoReturn:
     """One clear line on stderr, and exit code 1."""
     typer.echo(f"tallyroom: {' '.join(message.split())}", err=True)
     raise typer.Exit(1)

@@ -22,7 +22,7 @@ class MeteringError(Exception):
 
 
 class UsageError(MeteringError, ValueError):
-    """A measurement that cannot be true: negative, NaN, of an unknown meter, ending before it began."""
+    """A measurement that cannot be true: negative, NaN, ending before it began."""
 
 
 class JournalError(MeteringError):

@@ -115,7 +115,11 @@ class JobMeter:
         return attribution(participant=participant, purpose=purpose)
 
     def describe(
-        self, *, tenant: str | None = None, title: str | None = None, tags: Iterable[str] | None = None
+        self,
+        *,
+        tenant: str | None = None,
+        title: str | None = None,
+        tags: Iterable[str] | None = None,
     ) -> None:
         """Set what the cost record says of the job; what is not given stays as it is."""
         changes = {"tenant": tenant, "title": title, "tags": list(tags) if tags else None}
@@ -221,7 +225,10 @@ async def record_declined(
     settings = settings or _settings_or_defaults()
     await asyncio.to_thread(_write_declined, info, reason, settings)
     settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
-    await settle.sweep(settings)
+    try:
+        await settle.sweep(settings)
+    except MeteringError as error:
+        logger.error("a declined job is not settled yet, its journal is kept: %s", error)
 
 
 def _write_declined(info: RunInfo, reason: str, settings: MeterSettings) -> None:
@@ -230,6 +237,8 @@ def _write_declined(info: RunInfo, reason: str, settings: MeterSettings) -> None
     journal.append({"kind": "end", "at": 0, "status": Status.DECLINED, "error": reason})
     journal.finish()
     journal.release()
+    if journal.failing:
+        raise JournalError(f"cannot write journal {journal.path}")
 
 
 def _settings_or_defaults() -> MeterSettings:

@@ -49,7 +49,7 @@ def decode(line: bytes) -> Entry | None:
         if int(checksum, 16) != zlib.crc32(body):
             return None
         entry = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
 
@@ -138,8 +138,7 @@ class JournalWriter:
                 line = self._pending.get(timeout=max(0.0, next_beat - time.monotonic()))
             except queue.Empty:
                 next_beat = time.monotonic() + self._heartbeat_seconds
-                for entry in self._beat():
-                    self._unwritten += encode(entry)
+                self._take_beat()
                 self._write()
                 self._sync()
                 continue
@@ -149,6 +148,14 @@ class JournalWriter:
                 return
             self._unwritten += line
             self._write()
+
+    def _take_beat(self) -> None:
+        try:
+            for entry in self._beat():
+                self._unwritten += encode(entry)
+        except Exception as error:
+            # Without this thread nothing more is written at all: one beat is the smaller loss.
+            logger.error("a metering heartbeat failed: %s", type(error).__name__)
 
     def _write(self) -> None:
         try:
@@ -167,8 +174,6 @@ class JournalWriter:
                     raise OSError(None, "short write")
         except OSError as error:
             self._report_failure(error)
-        else:
-            self._report_recovery()
 
     def _sync(self) -> None:
         if not self._dirty:
@@ -178,6 +183,9 @@ class JournalWriter:
             self._dirty = False
         except OSError as error:
             self._report_failure(error)
+            return
+        if not self._unwritten:
+            self._report_recovery()
 
     def _report_failure(self, error: OSError) -> None:
         if not self.failing:
@@ -213,7 +221,14 @@ def try_lock(path: Path) -> IO[bytes] | None:
 
 
 def retire(path: Path, folder: str) -> Path:
-    """Move a journal out of the sweeper's way, into a folder beside it; returns its new path."""
+    """Move a journal out of the sweeper's way, into a folder beside it; returns its new path.
+
+    Raises:
+        JournalError: it cannot be moved there.
+    """
     destination = path.parent / folder / path.name
-    destination.parent.mkdir(exist_ok=True)
-    return path.rename(destination)
+    try:
+        destination.parent.mkdir(exist_ok=True)
+        return path.rename(destination)
+    except OSError as error:
+        raise JournalError(f"cannot move journal {path} to {folder}/: {error.strerror}") from error

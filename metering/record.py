@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
+from .pricing.exact import EXACT
 from .run import Status
 from .usage import Certainty, format_decimal, format_stamp
 
@@ -149,7 +150,9 @@ def sum_priced(charges: list[RecordCharge]) -> tuple[Decimal | None, str | None]
     currencies = {charge.currency for charge in charges if charge.state == "priced"}
     if len(currencies) > 1:
         return None, None
-    total = sum((charge.list_cost or Decimal(0) for charge in charges), Decimal(0))
+    total = Decimal(0)
+    for charge in charges:
+        total = EXACT.add(total, charge.list_cost or Decimal(0))
     return total, next(iter(currencies), "USD")
 
 

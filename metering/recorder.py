@@ -54,13 +54,16 @@ class OpenUsage:
 
     @property
     def is_counter(self) -> bool:
+        """Whether it counts what is added, rather than the time."""
         return not self._is_clock
 
     @property
     def quantity(self) -> Decimal:
         """What it has come to so far, in the meter's unit."""
         if self._is_clock:
-            return self._usage.quantity + seconds(self._recorder.clock.elapsed_us() - self._opened_us)
+            return self._usage.quantity + seconds(
+                self._recorder.clock.elapsed_us() - self._opened_us
+            )
         return self._usage.quantity + Decimal(self._count) / self._counts_per_unit
 
     def add(self, count: int) -> None:
@@ -182,7 +185,7 @@ class Recorder:
             self._write({"kind": "person", "identity": identity, "name": name})
 
     def describe(self, **changes: object) -> None:
-        """Say more of the job than was known when the journal began: tenant, title, tags, room_sid."""
+        """Say more of the job than was known at first: tenant, title, tags, room_sid."""
         self._write({"kind": "describe", **changes})
 
     def beat(self) -> Iterable[Entry]:

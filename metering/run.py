@@ -18,7 +18,10 @@ from typing import Any
 from .clock import seconds
 from .errors import JournalCorrupt, UsageError
 from .journal import FORMAT_VERSION, HEARTBEAT_SECONDS, Entry, read_entries
-from .usage import Certainty, Usage, format_stamp
+from .usage import Certainty, Usage, check_quantity, format_stamp, parse_decimal
+
+_LONGEST_RUN_US = 10 * 366 * 86_400 * 10**6
+"""Ten years; a later moment is nobody's, and would not fit a calendar when it is large enough."""
 
 
 class Status(StrEnum):
@@ -80,6 +83,8 @@ class RunInfo:
             data: dict[str, Any] = dict(entry["run"])
             data["tags"] = tuple(data.get("tags", ()))
             data["started_at"] = datetime.fromisoformat(data["started_at"])
+            if data["started_at"].tzinfo is None:
+                raise ValueError(f"started_at {data['started_at']} has no time zone")
             return cls(**data)
         except (KeyError, TypeError, ValueError) as error:
             raise JournalCorrupt(f"journal's head cannot be read: {error}") from error
@@ -141,6 +146,12 @@ class _Open:
     counted: Decimal = Decimal(0)
 
 
+def _counted(text: object) -> Decimal:
+    counted = parse_decimal(text, "count")
+    check_quantity("beat", "count", counted)
+    return counted or Decimal(0)
+
+
 class _Folder:
     def __init__(self, info: RunInfo) -> None:
         self._info = info
@@ -148,13 +159,22 @@ class _Folder:
         self._closed: dict[tuple[str, str], Usage] = {}
         self._people: dict[str, str] = {}
         self._last_us = 0
-        self._end: Entry | None = None
+        self._end: tuple[Status, str] | None = None
 
     def take(self, entry: Entry) -> None:
         kind = entry["kind"]
+        last_us = max(self._last_us, int(entry.get("at", 0)))
+        if last_us > _LONGEST_RUN_US:
+            raise UsageError(f"{kind} at {last_us} us is later than a run can last")
         if kind == "beat":
-            for instance_id, meter, counted in entry.get("counts", ()):
-                self._open[instance_id, meter].counted = Decimal(counted)
+            counts = [
+                (self._open.get((instance_id, meter)), _counted(counted))
+                for instance_id, meter, counted in entry.get("counts", ())
+            ]
+            for opened, counted in counts:
+                # Whose opening line is lost has lost only itself, not the beat of all the others.
+                if opened is not None:
+                    opened.counted = counted
         elif kind == "open":
             usage = Usage.from_json(entry["usage"])
             self._open[usage.instance_id, usage.meter] = _Open(
@@ -166,16 +186,17 @@ class _Folder:
             self._open.pop(key, None)
             self._closed.setdefault(key, usage)
         elif kind == "describe":
-            changes = {name: entry[name] for name in ("tenant", "title", "room_sid") if name in entry}
+            changes: dict[str, Any] = {
+                name: str(entry[name]) for name in ("tenant", "title", "room_sid") if name in entry
+            }
             if "tags" in entry:
-                changes["tags"] = tuple(entry["tags"])
+                changes["tags"] = tuple(str(tag) for tag in entry["tags"])
             self._info = replace(self._info, **changes)
         elif kind == "person":
             self._people[str(entry["identity"])] = str(entry["name"])
         elif kind == "end":
-            self._end = entry
-        if "at" in entry:
-            self._last_us = max(self._last_us, int(entry["at"]))
+            self._end = Status(entry["status"]), str(entry.get("error", ""))
+        self._last_us = last_us
 
     def run(self, *, alive: bool, damaged_lines: int) -> Run:
         usages = list(self._closed.values())
@@ -186,13 +207,13 @@ class _Folder:
             ended_at=self._info.started_at + timedelta(microseconds=self._last_us),
             usages=tuple(usages),
             people=self._people,
-            error=str(self._end.get("error", "")) if self._end else "",
+            error=self._end[1] if self._end else "",
             damaged_lines=damaged_lines,
         )
 
     def _status(self, alive: bool) -> Status:
         if self._end is not None:
-            return Status(self._end["status"])
+            return self._end[0]
         return Status.RUNNING if alive else Status.RECOVERED
 
     def _cut_short(self, opened: _Open, alive: bool) -> Usage:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
@@ -29,7 +29,9 @@ class MeterSettings(BaseSettings):
     `LIVEKIT_URL`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="TALLYROOM_", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="TALLYROOM_", env_ignore_empty=True, extra="ignore"
+    )
 
     data_dir: Path = Path("data")
     database_url: str | None = None
@@ -37,6 +39,12 @@ class MeterSettings(BaseSettings):
     plan: str | None = None
     rates: Path | None = None
     livekit_url: str = Field(default="", validation_alias="LIVEKIT_URL")
+
+    @field_validator("livekit_url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        urlsplit(url)
+        return url
 
     @classmethod
     def load(cls) -> Self:

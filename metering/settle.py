@@ -91,34 +91,43 @@ async def sweep(settings: MeterSettings) -> list[CostRecord]:
     Raises:
         LedgerError: the store cannot be opened.
     """
-    journals = sorted(settings.journals_path.glob(f"*{SUFFIX}"))
-    dead = [(path, lock) for path in journals if (lock := try_lock(path))]
     records = []
-    try:
-        # Opened even where nothing is due: a new store is then made here, and not by the first job.
-        async with Ledger(settings.ledger_url) as ledger:
-            for path, _ in dead:
-                try:
-                    records.append(await settle_journal(path, ledger, settings))
-                except JournalCorrupt as error:
-                    kept = retire(path, QUARANTINE_FOLDER)
-                    logger.error("a journal cannot be read, kept at %s: %s", kept, error)
-                except MeteringError as error:
-                    logger.error("a journal cannot be settled yet: %s", error)
-    finally:
-        for _, lock in dead:
-            lock.close()
+    # Opened even where nothing is due: a new store is then made here, and not by the first job.
+    async with Ledger(settings.ledger_url) as ledger:
+        for path in sorted(settings.journals_path.glob(f"*{SUFFIX}")):
+            if record := await _settle_if_dead(path, ledger, settings):
+                records.append(record)
     return records
+
+
+async def _settle_if_dead(path: Path, ledger: Ledger, settings: MeterSettings) -> CostRecord | None:
+    try:
+        lock = try_lock(path)
+        if lock is None:
+            return None
+        with lock:
+            try:
+                return await settle_journal(path, ledger, settings)
+            except JournalCorrupt as error:
+                kept = retire(path, QUARANTINE_FOLDER)
+                logger.error("a journal cannot be read, kept at %s: %s", kept, error)
+    except Exception as error:
+        # Whatever is wrong with one journal, the others are not kept waiting for it.
+        logger.error(
+            "a journal cannot be settled yet: %s",
+            error if isinstance(error, MeteringError) else f"{path}: {type(error).__name__}",
+        )
+    return None
 
 
 def running(settings: MeterSettings) -> list[Run]:
     """The runs of this machine that go on now, as far as their journals tell."""
     runs = []
     for path in sorted(settings.journals_path.glob(f"*{SUFFIX}")):
-        if lock := try_lock(path):
-            lock.close()
-            continue
         try:
+            if lock := try_lock(path):
+                lock.close()
+                continue
             runs.append(read_run(path, alive=True))
         except MeteringError:
             continue

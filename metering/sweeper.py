@@ -19,7 +19,7 @@ INTERVAL_SECONDS = 60.0
 
 
 async def sweep_forever(interval_seconds: float = INTERVAL_SECONDS) -> None:
-    """Sweep now and then every interval, until cancelled; a failing sweep is logged and repeated."""
+    """Sweep now and at every interval, until cancelled; one that fails is logged."""
     # Imported on a thread: a worker whose loop stands still for a second misses dispatches.
     settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
     while True:

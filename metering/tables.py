@@ -112,7 +112,7 @@ def charges_table(charges: Sequence[RecordCharge]) -> Table:
         if charge.certainty != "exact":
             consumed += f" ({charge.certainty})"
         model = f"{charge.provider} / {charge.model}" if charge.model else charge.provider
-        row = [plain(name), plain(model), str(charge.instances), consumed]
+        row: list[Text | str] = [plain(name), plain(model), str(charge.instances), consumed]
         if charge.state == "priced":
             row += [
                 amount(charge.pricing_quantity, charge.pricing_unit),
@@ -131,11 +131,11 @@ def total_line(record: CostRecord) -> Text:
     """The total, and next to it whatever is missing from it or disputed in it."""
     line = Text.assemble(("list cost ", "bold"), (money(record.list_cost, record.currency), "bold"))
     for missing in record.unrated:
-        line.append(
-            f"\n+ unrated: {missing.meter}, {missing.provider} {missing.model}, "
-            f"{amount(_short(missing.quantity), missing.unit)}: {missing.reason}",
-            style="yellow",
+        named = plain(
+            f"+ unrated: {missing.meter}, {missing.provider} {missing.model}, "
+            f"{amount(_short(missing.quantity), missing.unit)}: {missing.reason}"
         )
+        line.append(f"\n{named}", style="yellow")
     for charge in record.charges:
         if charge.disputed:
             line.append(

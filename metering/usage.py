@@ -18,6 +18,10 @@ from typing import Any
 
 from .errors import UsageError
 
+_LARGEST = Decimal(10) ** 18
+_MOST_DECIMALS = 64
+"""Written out as digits, `1e999999999` would take all memory there is."""
+
 NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -66,8 +70,8 @@ class Usage:
     instance, `provider_ref` its id of the request or session, to be found again in its logs.
 
     Raises:
-        UsageError: a quantity or bound that is negative or not finite, bounds that do not hold the
-            quantity, a stamp without a zone, an end before the start.
+        UsageError: a quantity or bound that is negative, not finite or beyond all measure, bounds
+            that do not hold the quantity, a stamp without a zone, an end before the start.
     """
 
     instance_id: str
@@ -90,7 +94,7 @@ class Usage:
 
     def __post_init__(self) -> None:
         for name in ("quantity", "quantity_lower", "quantity_upper", "provider_stated"):
-            _check_quantity(self.meter, name, getattr(self, name))
+            check_quantity(self.meter, name, getattr(self, name))
         for name in ("started_at", "ended_at"):
             stamp = getattr(self, name)
             if stamp.tzinfo is None:
@@ -107,7 +111,7 @@ class Usage:
 
     @property
     def unreported(self) -> bool:
-        """True where something happened whose size nobody ever reported: it has no price, not $0."""
+        """True where something happened whose size nobody reported: it has no price, not $0."""
         return self.certainty is Certainty.ESTIMATED and self.quantity_upper is None
 
     def to_json(self) -> dict[str, Any]:
@@ -149,7 +153,7 @@ def parse_decimal(value: object, name: str) -> Decimal | None:
 
 
 def format_decimal(value: Decimal) -> str:
-    """A Decimal as plain digits: no exponent, no trailing zeros, so that equal values are equal text."""
+    """A Decimal as plain digits, without exponent or trailing zeros: equal values, equal text."""
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -171,10 +175,18 @@ def _to_json(value: object) -> Any:
     return value
 
 
-def _check_quantity(meter: str, name: str, value: object) -> None:
+def check_quantity(meter: str, name: str, value: object) -> None:
+    """Refuse what no meter can have measured; None passes, except for a quantity itself.
+
+    Raises:
+        UsageError: not a Decimal, not finite, negative, or of a magnitude that is no measurement.
+    """
     if value is None and name != "quantity":
         return
     if not isinstance(value, Decimal):
         raise UsageError(f"{meter}: {name} {value!r} must be a Decimal, not {type(value).__name__}")
     if not value.is_finite() or value < 0:
         raise UsageError(f"{meter}: {name} {value} must be finite and not negative")
+    exponent = value.as_tuple().exponent
+    if value > _LARGEST or not isinstance(exponent, int) or abs(exponent) > _MOST_DECIMALS:
+        raise UsageError(f"{meter}: {name} {value} is no plausible measurement")

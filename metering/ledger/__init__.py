@@ -1,0 +1,1 @@
+"""The store: its tables, its migrations, what is written and what is asked."""

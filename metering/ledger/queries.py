@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, RowMapping, and_, func, select
+from sqlalchemy import RowMapping, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import JobNotFound
@@ -246,14 +246,10 @@ async def _identities(
 ) -> dict[str, str]:
     people = schema.people
     pseudonyms = {row["participant"] for row in usage_rows if row["participant"]}
-    rows: Sequence[Row[Any]] = (
-        await connection.execute(
-            select(people.c.pseudonym, people.c.identity).where(
-                people.c.pseudonym.in_(pseudonyms)
-            )
-        )
-    ).all()
-    return {pseudonym: identity for pseudonym, identity in rows}
+    rows = await connection.execute(
+        select(people.c.pseudonym, people.c.identity).where(people.c.pseudonym.in_(pseudonyms))
+    )
+    return {row["pseudonym"]: row["identity"] for row in rows.mappings()}
 
 
 def _to_usage(row: RowMapping) -> Usage:

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.types import TypeDecorator
+from typing_extensions import override
 
 from ..usage import format_decimal, format_stamp
 
@@ -40,9 +41,11 @@ class ExactDecimal(TypeDecorator[Decimal]):
     impl = String
     cache_ok = True
 
+    @override
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
         return None if value is None else format_decimal(value)
 
+    @override
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)
 
@@ -53,9 +56,11 @@ class UtcStamp(TypeDecorator[datetime]):
     impl = String
     cache_ok = True
 
+    @override
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         return None if value is None else format_stamp(value)
 
+    @override
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         return None if value is None else datetime.fromisoformat(value)
 

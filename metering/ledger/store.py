@@ -40,9 +40,10 @@ class Ledger:
     def __init__(self, url: str) -> None:
         try:
             self._url = make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
+            without_password = url.rpartition("@")[2]
             raise LedgerError(
-                f"{url!r} is no database URL; use sqlite+aiosqlite:///path"
+                f"{without_password!r} is no database URL; use sqlite+aiosqlite:///path"
             ) from None
         self._engine: AsyncEngine | None = None
 
@@ -190,7 +191,7 @@ class Ledger:
             yield
         except DBAPIError as error:
             raise LedgerError(f"store {self.location}: {_advice(error.orig)}") from error
-        except NoSuchModuleError as error:
+        except (NoSuchModuleError, ImportError) as error:
             raise LedgerError(f"store {self.location}: no driver for it: {error}") from error
         except SQLAlchemyError as error:
             raise LedgerError(f"store {self.location}: {error}") from error
@@ -268,7 +269,7 @@ async def _pseudonyms(connection: AsyncConnection, run: Run) -> dict[str, str]:
     known = await connection.execute(
         select(people.c.identity, people.c.pseudonym).where(people.c.identity.in_(identities))
     )
-    pseudonyms = {identity: pseudonym for identity, pseudonym in known}
+    pseudonyms: dict[str, str] = {row.identity: row.pseudonym for row in known}
     new = [
         {
             "identity": identity,

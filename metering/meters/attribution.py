@@ -21,7 +21,8 @@ class Attribution:
     purpose: str = ""
 
 
-_current: ContextVar[Attribution] = ContextVar("tallyroom_attribution", default=Attribution())
+_NOBODY = Attribution()
+_current: ContextVar[Attribution] = ContextVar("tallyroom_attribution", default=_NOBODY)
 
 
 def current_attribution() -> Attribution:

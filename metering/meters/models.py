@@ -45,12 +45,15 @@ class Model(Protocol):
     """A plugin object: an STT, LLM, TTS or realtime model."""
 
     @property
-    def provider(self) -> str: ...
+    def provider(self) -> str:
+        """Whose it is, as the plugin puts it."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """Its name."""
 
-    def on(self, event: Any, callback: Any) -> Any: ...
+    def on(self, event: Any, callback: Any) -> Any:
+        """Call back at an event."""
 
 
 def provider_slug(model: Model) -> str:
@@ -133,7 +136,7 @@ class ModelMeter:
             instance_id=instance_id,
             meter=meter,
             provider=provider,
-            model=(event.metadata and event.metadata.model_name or "").lower(),
+            model=((event.metadata and event.metadata.model_name) or "").lower(),
             participant=caused_by.participant,
             purpose=caused_by.purpose,
             quantity=Decimal(0) if reported is None else _decimal(meter, reported),
@@ -141,7 +144,8 @@ class ModelMeter:
             certainty=Certainty.ESTIMATED if reported is None else Certainty.EXACT,
             quantity_lower=Decimal(0) if reported is None else None,
             provider_ref=_known(event.request_id),
-            started_at=ended_at - timedelta(seconds=min(max(0.0, duration), _LONGEST_REQUEST_SECONDS)),
+            started_at=ended_at
+            - timedelta(seconds=min(max(0.0, duration), _LONGEST_REQUEST_SECONDS)),
             ended_at=ended_at,
             source=_SOURCE,
         )
@@ -152,7 +156,7 @@ def _known(request_id: str) -> str | None:
 
 
 def _decimal(meter: str, reported: int | float) -> Decimal:
-    """A metric's figure; the framework sums durations in floats, whose noise is below a microsecond."""
+    """A metric's figure, to the microsecond; the framework sums durations in floats."""
     if isinstance(reported, bool) or not isinstance(reported, int | float):
         raise UsageError(f"{meter}: {reported!r} is not a number")
     return Decimal(reported) if isinstance(reported, int) else Decimal(repr(round(reported, 6)))

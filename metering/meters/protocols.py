@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
+from typing_extensions import override
 from yarl import URL
 
 from ..errors import UsageError
-from ..usage import parse_decimal
+from ..usage import check_quantity, parse_decimal
 
 _LINEAR16_BYTES_PER_SAMPLE = 2
 
@@ -54,18 +55,24 @@ class DeepgramSocket(SpeechSocket):
     https://developers.deepgram.com/reference/speech-to-text/listen-streaming
     """
 
+    @override
     def received(self, message: str) -> None:
         if '"Metadata"' not in message:
             return
         data = json.loads(message, parse_float=str, parse_int=str)
         if data.get("type") == "Metadata":
-            self.stated_seconds = parse_decimal(data.get("duration"), "duration")
-            self.provider_ref = data.get("request_id") or self.provider_ref
+            stated = parse_decimal(data.get("duration"), "duration")
+            check_quantity("stt_audio", "duration", stated)
+            self.stated_seconds = stated
+            request_id = data.get("request_id")
+            if request_id and isinstance(request_id, str):
+                self.provider_ref = request_id
 
 
-class DeepgramListen:
+class DeepgramListen(SpeechProtocol):
     """Deepgram's `/v1/listen`, whatever host or proxy it is behind."""
 
+    @override
     def recognise(self, url: URL, response_headers: Mapping[str, str]) -> SpeechSocket | None:
         if not url.path.endswith("/v1/listen"):
             return None
@@ -116,6 +123,6 @@ def hear(socket: SpeechSocket, message: str) -> UsageError | None:
         socket.received(message)
     except UsageError as error:
         return error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         return UsageError(f"unreadable message from {socket.provider}: {type(error).__name__}")
     return None

@@ -7,10 +7,9 @@ partial: their connection goes on, and nobody here sees its end.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +32,8 @@ KIND_NAMES: dict[int, str] = {
     rtc.ParticipantKind.PARTICIPANT_KIND_AGENT: "agent",
     rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR: "connector",
 }
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PLAUSIBLE_LAG = timedelta(seconds=10)
 """A join is heard of within this; a larger gap is two clocks that disagree."""
@@ -64,7 +65,7 @@ class RoomMeter:
         room.on("disconnected", self._disconnected)
 
     def notice(self) -> None:
-        """Open what is due; called as often as one likes. Before the room is joined it does nothing.
+        """Open what is due; called as often as one likes, and without effect before we have joined.
 
         The SDK announces everyone's join but our own, so this is also called from the heartbeat.
         """
@@ -96,7 +97,9 @@ class RoomMeter:
             certainty=Certainty.PARTIAL,
         )
 
-    def _open(self, instance_id: str, meter: str, *, started_at: datetime, **more: Any) -> OpenUsage:
+    def _open(
+        self, instance_id: str, meter: str, *, started_at: datetime, **more: Any
+    ) -> OpenUsage:
         now = self._recorder.clock.stamp()
         return self._recorder.open(
             instance_id=instance_id,
@@ -132,7 +135,7 @@ class RoomMeter:
     def instance_id(self, participant: rtc.Participant) -> str:
         """What makes a join the same one for every agent and webhook that sees it."""
         joined = participant.joined_at
-        joined_ms = int(joined.timestamp() * 1000) if joined else 0
+        joined_ms = (joined - _EPOCH) // timedelta(milliseconds=1) if joined else 0
         return f"{self._server}/{self._room_sid}/{participant.sid}/{joined_ms}"
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
@@ -153,7 +156,7 @@ class RoomMeter:
         self.close(everyone=room_ended)
 
     def close(self, *, everyone: bool = False) -> None:
-        """Close what is open: our own as exact, others' as partial unless the room ended for all."""
+        """Close what is open; others' connections are partial unless the room ended for all."""
         for opened in (self._session, self._downstream):
             if opened:
                 opened.close()
@@ -165,23 +168,27 @@ class RoomMeter:
         return connection.usage.participant == self._room.local_participant.identity
 
     async def count_bytes(self) -> None:
-        """Add the bytes that came down since the last look; a reconnect starts the counters anew."""
+        """Add the bytes that came down since the last look; a reconnect restarts the counters."""
         if self._downstream is None or not self._room.isconnected():
             return
         try:
             stats = await self._room.get_rtc_stats()
-        except (RuntimeError, asyncio.TimeoutError):
+        except (TimeoutError, RuntimeError):
             return
-        for transport, received in _bytes_received((*stats.publisher_stats, *stats.subscriber_stats)):
+        # Each peer connection calls its transport T01, so that the id alone tells no two apart.
+        for transport, received in (
+            *_bytes_received("publisher", stats.publisher_stats),
+            *_bytes_received("subscriber", stats.subscriber_stats),
+        ):
             before = self._bytes_seen.get(transport, 0)
             self._downstream.add(received - before if received >= before else received)
             self._bytes_seen[transport] = received
 
 
-def _bytes_received(stats: Iterable[Any]) -> Iterable[tuple[str, int]]:
+def _bytes_received(side: str, stats: Iterable[Any]) -> Iterable[tuple[str, int]]:
     for item in stats:
         if item.WhichOneof("stats") == "transport":
-            yield item.transport.rtc.id, item.transport.transport.bytes_received
+            yield f"{side}/{item.transport.rtc.id}", item.transport.transport.bytes_received
 
 
 def _whole_microseconds(duration: timedelta) -> Decimal:

@@ -1,8 +1,8 @@
 """OpenAI's chat completions (streamed) and speech, as far as the plugin speaks to them.
 
-https://platform.openai.com/docs/api-reference/chat-streaming: chunks, then one with the usage and no
-choices where `stream_options.include_usage` asked for it. A token is a word here; the ledger says
-how many.
+https://platform.openai.com/docs/api-reference/chat-streaming: chunks, then one with the usage and
+no choices where `stream_options.include_usage` asked for it. A token is a word here; the ledger
+says how many.
 """
 
 from __future__ import annotations

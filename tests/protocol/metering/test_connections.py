@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
@@ -38,7 +39,7 @@ def recording() -> Recording:
 async def make_stream(server: DeepgramServer, recording: Recording) -> AsyncIterator[Stream]:
     session = ConnectionMeter(recording.recorder).http_session()
 
-    def stream(*, retries: int = 0, **options: object) -> stt.RecognizeStream:
+    def stream(*, retries: int = 0, **options: Any) -> stt.RecognizeStream:
         engine = deepgram.STT(
             api_key=server.api_key,
             base_url=f"{server.origin}/v1/listen",
@@ -61,17 +62,17 @@ async def hear(stream: stt.RecognizeStream) -> list[str]:
     ]
 
 
-async def closed(server: DeepgramServer, recording: Recording, count: int) -> None:
-    """Wait until the server has closed its side and the meter ours."""
-
-    async def both() -> None:
-        while (
-            sum(billed.closed_at is not None for billed in server.connections) < count
-            or sum(entry["kind"] == "usage" for entry in recording.entries) < 2 * count
-        ):
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another task brings about without an event of its own."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(both(), 5)
+
+async def closed(server: DeepgramServer, recording: Recording, count: int) -> None:
+    """Wait until the server has closed its side and the meter ours."""
+    await until(lambda: sum(billed.closed_at is not None for billed in server.connections) == count)
+    await until(lambda: sum(entry["kind"] == "usage" for entry in recording.entries) == 2 * count)
 
 
 async def test_each_socket_is_one_instance_as_the_provider_bills_it(
@@ -123,12 +124,7 @@ async def test_a_dropped_connection_and_its_successor_are_two_instances(
     stream = make_stream(retries=3)
     for frame in tone(1.0):
         stream.push_frame(frame)
-
-    async def until_second() -> None:
-        while len(server.connections) < 2:
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(until_second(), 5)
+    await until(lambda: len(server.connections) == 2)
     for frame in tone(0.5):
         stream.push_frame(frame)
     stream.end_input()
@@ -166,12 +162,7 @@ async def test_a_socket_that_is_still_open_counts_its_audio_at_each_heartbeat(
         stream.push_frame(frame)
     stream.flush()
     await anext(aiter(stream))
-
-    async def all_sent() -> None:
-        while not server.connections or server.connections[0].audio_bytes < 64_000:
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(all_sent(), 5)
+    await until(lambda: server.connections[0].audio_bytes == 64_000)
     recording.entries.extend(recording.recorder.beat())
     killed = recording.run()
     (sound,) = [usage for usage in killed.usages if usage.meter == "stt_audio"]
