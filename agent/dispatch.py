@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import aiohttp
 from livekit import api
@@ -30,6 +31,7 @@ JOB_ATTRIBUTE = "tallyroom.job_id"
 DISPATCH_ATTRIBUTE = "tallyroom.dispatch_id"
 """What the agent says of itself in the room, to be told apart from an earlier one."""
 
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _OVER = (agent_proto.JobStatus.JS_FAILED, agent_proto.JobStatus.JS_SUCCESS)
 
 
@@ -106,7 +108,7 @@ def _check_server(settings: AgentSettings) -> None:
 
 
 def _twirp_advice(error: api.TwirpError) -> str:
-    if error.code in (api.TwirpErrorCode.UNAUTHENTICATED, api.TwirpErrorCode.PERMISSION_DENIED):
+    if error.status in _REFUSED:
         return "the key is refused; check LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
     return f"{error.code}: {error.message}"
 

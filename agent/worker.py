@@ -87,8 +87,9 @@ async def on_request(request: JobRequest) -> None:
         check_request(AgentSettings.load(), TranscriptionRequest.parse(request.job.metadata))
     except (DispatchError, SettingsError) as error:
         logger.warning("declined: %s", error, extra={"job_id": request.id})
-        await _record_declined(request, str(error))
+        # Whoever has asked is waiting for the answer; the record can wait for the disk.
         await request.reject(terminate=True)
+        await _record_declined(request, str(error))
         return
     await request.accept(
         name=DISPLAY_NAME,

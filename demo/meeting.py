@@ -28,8 +28,7 @@ class Meeting:
     def __init__(self, server: LocalServer | RemoteServer, room: str) -> None:
         self.room = room
         self.people = {
-            identity: Speaker(server, room, identity, name=name)
-            for identity, name in NAMES.items()
+            identity: Speaker(server, room, identity, name=name) for identity, name in NAMES.items()
         }
         self._there: set[str] = set()
         self._talking: set[str] = set()

@@ -1,0 +1,174 @@
+"""Asking for a transcriber on the real server: who comes, who is refused, and who is told why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from demo.server import LocalServer
+from demo.speaker import Speaker
+from demo.worker_process import WorkerProcess
+from tests.e2e.agent.conftest import Ran, Tallyroom
+
+HOSTILE_NAMES = {
+    "slashes and dots": "../../etc/passwd/..",
+    "newline": "room\nINFO forged log line",
+    "emoji": "réunion 🎙️ 会議",
+    "terminal escape": "\x1b[2J\x1b[31mred\x07",
+    "longest": "x" * 256,
+}
+
+
+def assert_refused(ran: Ran) -> str:
+    """It could not be done: exit code 1, nothing on stdout, one line on stderr that says why."""
+    assert ran.code == 1
+    assert ran.out == ""
+    (line,) = ran.err.strip().splitlines()
+    assert line.startswith("tallyroom: ")
+    return line
+
+
+async def test_a_dispatch_before_any_worker_is_asked_again(
+    livekit_server: LocalServer, room_name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = tmp_path_factory.mktemp("data")
+    worker = WorkerProcess(livekit_server, data)
+    tallyroom = Tallyroom(worker, data)
+    asking = asyncio.create_task(tallyroom.run("dispatch", room_name, "--json"))
+    async with worker:
+        sent = (await asking).json
+        assert sent["room_name"] == room_name
+        assert sent["agent_identity"] == f"agent-{sent['job_id']}"
+
+
+async def test_a_second_transcriber_is_refused_unless_forced(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
+) -> None:
+    async with Speaker(livekit_server, room_name, "alice"):
+        first = await tallyroom.dispatch(room_name)
+        line = assert_refused(await tallyroom.run("dispatch", room_name))
+        assert "--force" in line
+        forced = (await tallyroom.run("dispatch", room_name, "--force", "--json")).json
+        assert forced["job_id"] != first
+    one, other = [await tallyroom.record(job_id) for job_id in (first, forced["job_id"])]
+    # Both have seen Alice, LiveKit bills her once: whoever settles first pays.
+    paying = [
+        item["instance_id"]
+        for record in (one, other)
+        for item in record["usage"]
+        if item["participant"] == "alice" and item["meter"] == "participant_connection"
+    ]
+    assert len(paying) == 1
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ('{"titel": "x"}', "'titel' is not known"),
+        ('{"language": "de"}', "does not know language 'de'"),
+        ('{"leave_after_minutes": -1}', "leave_after_minutes"),
+        ("not json", "not a JSON object"),
+    ],
+)
+async def test_bad_metadata_is_declined_before_the_job_joins_and_on_record(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str, metadata: str, reason: str
+) -> None:
+    from livekit import api
+
+    async with api.LiveKitAPI(
+        livekit_server.url, livekit_server.api_key, livekit_server.api_secret
+    ) as livekit:
+        await livekit.agent_dispatch.create_dispatch(
+            api.CreateAgentDispatchRequest(
+                agent_name="transcriber", room=room_name, metadata=metadata
+            )
+        )
+    logged = await tallyroom.worker.until_logged(
+        lambda entry: entry["message"].startswith("declined: ")
+    )
+    assert reason in logged["message"]
+    record = await tallyroom.record(logged["job_id"])
+    assert record["status"] == "declined"
+    assert reason in record["error"]
+    assert (record["usage"], record["charges"]) == ([], [])
+    joined = livekit_server.timeline(room_name).participants
+    assert joined == ()
+
+
+async def test_the_command_says_what_was_declined(tallyroom: Tallyroom, room_name: str) -> None:
+    line = assert_refused(await tallyroom.run("dispatch", room_name, "--language", "de"))
+    assert "declined" in line
+
+
+async def test_options_that_cannot_be_are_refused_before_anybody_is_asked(
+    tallyroom: Tallyroom, room_name: str
+) -> None:
+    bad = await tallyroom.run("dispatch", room_name, "--metadata", '{"titel": "x"}')
+    assert "'titel' is not known" in assert_refused(bad)
+    both = await tallyroom.run("dispatch", room_name, "--metadata", "{}", "--title", "x")
+    assert both.code == 2
+    assert "--metadata" in both.err
+
+
+@pytest.mark.parametrize(
+    ("env", "reason"),
+    [
+        ({"LIVEKIT_API_SECRET": "wrong" * 8}, "LIVEKIT_API_SECRET"),
+        ({"LIVEKIT_URL": "ws://127.0.0.1:9"}, "ws://127.0.0.1:9 cannot be reached"),
+        ({"LIVEKIT_URL": ""}, "set LIVEKIT_URL"),
+    ],
+)
+async def test_wrong_keys_and_no_server_are_one_clear_line(
+    livekit_server: LocalServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    env: dict[str, str],
+    reason: str,
+) -> None:
+    data = tmp_path_factory.mktemp("data")
+    tallyroom = Tallyroom(WorkerProcess(livekit_server, data), data)
+    assert reason in assert_refused(await tallyroom.run("dispatch", "room", **env))
+    examined = await tallyroom.run("doctor", "--json", **env)
+    assert examined.code == 1
+    (server,) = [item for item in json.loads(examined.out) if item["check"] == "server"]
+    assert not server["ok"]
+
+
+async def test_doctor_finds_nothing_to_do(tallyroom: Tallyroom) -> None:
+    findings = (await tallyroom.run("doctor", "--json")).json
+    assert [item["check"] for item in findings if not item["ok"]] == []
+    assert {item["check"] for item in findings} == {
+        "server",
+        "keys",
+        "hosting and plan",
+        "rates",
+        "speech model",
+        "data folder",
+        "store",
+    }
+
+
+async def test_hostile_names_of_rooms_and_people_break_nothing(
+    tallyroom: Tallyroom, livekit_server: LocalServer
+) -> None:
+    for name in HOSTILE_NAMES.values():
+        async with Speaker(livekit_server, name, name, name=name) as person:
+            job_id = await tallyroom.dispatch(name, leave_when_alone_seconds=0)
+            await person.wait_for_participant(lambda other: other.identity.startswith("agent-"))
+        record = await tallyroom.record(job_id)
+        assert record["room_name"] == name
+        assert name in {item["participant"] for item in record["usage"]}
+    shown = await tallyroom.run("jobs")
+    assert shown.code == 0
+    assert "\x1b[2J" not in shown.out
+    assert "\nINFO forged" not in shown.out
+    folders = {path.name for path in (tallyroom.data / "transcripts").iterdir()}
+    assert all(folder.startswith("AJ_") for folder in folders)
+    assert len(folders) == len(HOSTILE_NAMES)
+    for entry in tallyroom.worker.log:
+        if entry["name"].startswith("tallyroom"):
+            ours = json.dumps(
+                {key: entry[key] for key in ("message", "cost_record") if key in entry}
+            )
+            assert not any(json.dumps(name)[1:-1] in ours for name in HOSTILE_NAMES.values())

@@ -1,0 +1,128 @@
+"""Who is heard and who is not, however they come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from demo.server import LocalServer, ParticipantKind
+from demo.speaker import Speaker
+from tests.e2e.agent.conftest import Tallyroom
+
+PAUSE = 1.0
+
+
+def speakers(transcript: Any) -> set[str]:
+    return {segment["speaker"] for segment in transcript["segments"]}
+
+
+@pytest.mark.parametrize("kind", ["sip", "ingress"])
+async def test_whoever_calls_in_is_heard_and_metered_as_what_they_are(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str, kind: ParticipantKind
+) -> None:
+    async with Speaker(livekit_server, room_name, "caller", kind=kind) as caller:
+        job_id = await tallyroom.dispatch(room_name)
+        await caller.say("austen_0890")
+        await caller.silence(PAUSE)
+        await caller.wait_for_final()
+    record = await tallyroom.record(job_id)
+    assert speakers(tallyroom.transcript(job_id)) == {"caller"}
+    (connection,) = [
+        item
+        for item in record["usage"]
+        if item["meter"] == "participant_connection" and item["participant"] == "caller"
+    ]
+    assert connection["attributes"] == {"kind": kind}
+
+
+async def test_agents_are_metered_and_not_heard(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
+) -> None:
+    robot = Speaker(livekit_server, room_name, "robot", kind="agent")
+    async with Speaker(livekit_server, room_name, "alice") as alice, robot:
+        job_id = await tallyroom.dispatch(room_name)
+        await robot.say("austen_0890")
+        await alice.say("austen_0920")
+        await alice.silence(PAUSE)
+        await alice.wait_for_final()
+    record = await tallyroom.record(job_id)
+    assert speakers(tallyroom.transcript(job_id)) == {"alice"}
+    kinds = {
+        item["participant"]: item["attributes"]["kind"]
+        for item in record["usage"]
+        if item["meter"] == "participant_connection"
+    }
+    assert kinds == {"alice": "webrtc", "robot": "agent", f"agent-{job_id}": "agent"}
+    assert {item["participant"] for item in record["usage"] if item["meter"] == "stt_audio"} == {
+        "alice"
+    }
+
+
+async def test_a_muted_person_is_heard_again_and_a_second_track_too(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
+) -> None:
+    async with Speaker(livekit_server, room_name, "alice") as alice:
+        job_id = await tallyroom.dispatch(room_name)
+        await alice.say("austen_0890")
+        await alice.silence(PAUSE)
+        await alice.wait_for_final()
+        alice.mute()
+        await alice.silence(2 * PAUSE)
+        alice.unmute()
+        await alice.say("austen_0920")
+        await alice.silence(PAUSE)
+        await alice.wait_for_final(2)
+        second = await alice.publish("second")
+        await alice.say("austen_0870", on=second)
+        await alice.wait_for_final(matching=lambda caption: caption.track_id == second.sid)
+        first_sid, second_sid = alice.microphone.sid, second.sid
+    await tallyroom.record(job_id)
+    segments = tallyroom.transcript(job_id)["segments"]
+    assert [segment["track_id"] for segment in segments] == [first_sid, first_sid, second_sid]
+    before, after, _ = segments
+    # The mute lies between them on the meeting's clock, though no audio of it was sent.
+    assert after["start"] - before["end"] > 2 * PAUSE
+
+
+async def test_who_leaves_while_it_starts_is_no_trouble(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
+) -> None:
+    async with Speaker(livekit_server, room_name, "alice") as alice:
+        dispatching = asyncio.create_task(tallyroom.dispatch(room_name))
+        for number in range(6):
+            async with Speaker(livekit_server, room_name, f"visitor-{number}"):
+                pass
+        job_id = await dispatching
+        await alice.say("austen_0890")
+        await alice.silence(PAUSE)
+        await alice.wait_for_final()
+    record = await tallyroom.record(job_id)
+    assert record["status"] == "complete"
+    assert speakers(tallyroom.transcript(job_id)) == {"alice"}
+
+
+async def test_it_leaves_when_alone_and_when_time_is_up(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
+) -> None:
+    watcher = Speaker(livekit_server, room_name, "watcher", kind="agent")
+    async with watcher:
+        async with Speaker(livekit_server, room_name, "alice"):
+            alone = await tallyroom.dispatch(room_name, leave_when_alone_seconds=0.5)
+            await watcher.wait_for_participant(lambda one: one.identity == f"agent-{alone}")
+        await watcher.wait_until_gone(f"agent-{alone}")
+        async with Speaker(livekit_server, room_name, "bob"):
+            timed = await tallyroom.dispatch(room_name, leave_after_minutes=5 / 60)
+            await watcher.wait_for_participant(lambda one: one.identity == f"agent-{timed}")
+            await watcher.wait_until_gone(f"agent-{timed}")
+            record = await tallyroom.record(timed)
+    (bob,) = [
+        item
+        for item in record["usage"]
+        if item["meter"] == "participant_connection" and item["participant"] == "bob"
+    ]
+    # Bob stays, and is billed on: what was seen of him is a part, and says so.
+    assert bob["certainty"] == "partial"
+    assert bob["quantity_lower"] == bob["quantity"]
+    assert bob["quantity_upper"] is None
