@@ -61,6 +61,7 @@ class TranscriptionSession:
         self._transcript: TranscriptWriter | None = None
         self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
         self._began = time.monotonic()
+        self._is_listening = False
         self._timers: list[asyncio.TimerHandle] = []
         self._alone_timer: asyncio.TimerHandle | None = None
         self._finished = False
@@ -68,8 +69,7 @@ class TranscriptionSession:
     async def start(self) -> None:
         """Join the room and listen to whoever is and comes there.
 
-        Raises:
-            TranscriptError: the transcript's folder cannot be written.
+        Where no transcript can be written, people still get their captions.
         """
         room = self._room
         room.on("track_subscribed", self._on_track)
@@ -78,21 +78,27 @@ class TranscriptionSession:
         room.on("participant_disconnected", self._on_person_gone)
         await self._ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
         self._began = time.monotonic()
-        self._transcript = TranscriptWriter(
-            self._transcripts / self._ctx.job.id,
-            Meeting(
-                job_id=self._ctx.job.id,
-                title=self._request.title,
-                room_name=room.name,
-                started_at=self._meter.now(),
-            ),
-        )
+        self._transcript = self._open_transcript()
+        self._is_listening = True
         for participant in room.remote_participants.values():
             for publication in participant.track_publications.values():
                 if publication.track:
                     self._on_track(publication.track, publication, participant)
         if self._request.leave_after_minutes:
             self._leave_in(self._request.leave_after_minutes * 60, "time is up")
+
+    def _open_transcript(self) -> TranscriptWriter | None:
+        meeting = Meeting(
+            job_id=self._ctx.job.id,
+            title=self._request.title,
+            room_name=self._room.name,
+            started_at=self._meter.now(),
+        )
+        try:
+            return TranscriptWriter(self._transcripts / meeting.job_id, meeting)
+        except TranscriptError as error:
+            logger.error("this meeting has captions and no transcript: %s", error)
+            return None
 
     async def finish(self) -> None:
         """Hear out what was being said, and write the transcript's files. Does nothing twice."""
@@ -124,7 +130,7 @@ class TranscriptionSession:
     ) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO or participant.kind not in HEARD_KINDS:
             return
-        if self._finished or track.sid in self._listeners or self._transcript is None:
+        if self._finished or track.sid in self._listeners or not self._is_listening:
             return
         identity = participant.identity
         listener = Listener(

@@ -206,12 +206,11 @@ class JobMeter:
         # SQL and prices come into the process only now that the meeting is over, and on a thread:
         # other shutdown callbacks run on the loop meanwhile.
         settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
+        if path is None:
+            await settle.settle_in_memory(fold(self._entries or ()), self._settings)
+            return
         async with settle.Ledger(self._settings.ledger_url) as ledger:
-            if path:
-                await settle.settle_journal(path, ledger, self._settings)
-            else:
-                run = fold(self._entries or ())
-                settle.log_record(await settle.settle_run(run, ledger, self._settings))
+            await settle.settle_journal(path, ledger, self._settings)
 
 
 async def record_declined(

@@ -8,11 +8,12 @@ retired once all of it is in the store.
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .errors import JournalCorrupt, MeteringError, RateError
+from .errors import JournalCorrupt, LedgerError, MeteringError, RateError
 from .journal import SUFFIX, retire, try_lock
 from .ledger.queries import cost_record, job_usage
 from .ledger.store import Ledger
@@ -80,6 +81,23 @@ async def settle_journal(path: Path, ledger: Ledger, settings: MeterSettings) ->
     record = await settle_run(read_run(path), ledger, settings)
     log_record(record)
     retire(path, SETTLED_FOLDER)
+    return record
+
+
+async def settle_in_memory(run: Run, settings: MeterSettings) -> CostRecord:
+    """Settle a run that could keep no journal: in the store if that is there, and in the log.
+
+    Where the store is away too, the log line is all that remains of the run, and is told so.
+    """
+    try:
+        async with Ledger(settings.ledger_url) as ledger:
+            record = await settle_run(run, ledger, settings)
+    except LedgerError as error:
+        logger.error("nothing can be stored, this job's record is only in the log: %s", error)
+        with tempfile.TemporaryDirectory() as folder:
+            async with Ledger(f"sqlite+aiosqlite:///{folder}/ledger.sqlite3") as ledger:
+                record = await settle_run(run, ledger, settings)
+    log_record(record)
     return record
 
 

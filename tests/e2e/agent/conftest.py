@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from demo.server import LocalServer
 from demo.worker_process import ROOT, WorkerProcess
@@ -66,8 +67,17 @@ class Tallyroom:
         return json.loads((folder / "transcript.json").read_text("utf-8"))
 
 
-@pytest.fixture
-async def tallyroom(livekit_server: LocalServer, tmp_path: Path) -> AsyncIterator[Tallyroom]:
-    """A worker of this test's own: some tests kill it."""
-    async with WorkerProcess(livekit_server, tmp_path / "data") as worker:
-        yield Tallyroom(worker, tmp_path / "data")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One event loop for all of them, because one worker serves all that do not kill it."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def tallyroom(
+    livekit_server: LocalServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Tallyroom]:
+    data = tmp_path_factory.mktemp("tallyroom") / "data"
+    async with WorkerProcess(livekit_server, data) as worker:
+        yield Tallyroom(worker, data)

@@ -87,9 +87,8 @@ async def test_bad_metadata_is_declined_before_the_job_joins_and_on_record(
             )
         )
     logged = await tallyroom.worker.until_logged(
-        lambda entry: entry["message"].startswith("declined: ")
+        lambda entry: entry["message"].startswith("declined: ") and reason in entry["message"]
     )
-    assert reason in logged["message"]
     record = await tallyroom.record(logged["job_id"])
     assert record["status"] == "declined"
     assert reason in record["error"]
@@ -153,11 +152,13 @@ async def test_doctor_finds_nothing_to_do(tallyroom: Tallyroom) -> None:
 async def test_hostile_names_of_rooms_and_people_break_nothing(
     tallyroom: Tallyroom, livekit_server: LocalServer
 ) -> None:
+    job_ids = []
     for name in HOSTILE_NAMES.values():
         async with Speaker(livekit_server, name, name, name=name) as person:
             job_id = await tallyroom.dispatch(name, leave_when_alone_seconds=0)
             await person.wait_for_participant(lambda other: other.identity.startswith("agent-"))
         record = await tallyroom.record(job_id)
+        job_ids.append(job_id)
         assert record["room_name"] == name
         assert name in {item["participant"] for item in record["usage"]}
     shown = await tallyroom.run("jobs")
@@ -165,8 +166,8 @@ async def test_hostile_names_of_rooms_and_people_break_nothing(
     assert "\x1b[2J" not in shown.out
     assert "\nINFO forged" not in shown.out
     folders = {path.name for path in (tallyroom.data / "transcripts").iterdir()}
+    assert folders >= set(job_ids)
     assert all(folder.startswith("AJ_") for folder in folders)
-    assert len(folders) == len(HOSTILE_NAMES)
     for entry in tallyroom.worker.log:
         if entry["name"].startswith("tallyroom"):
             ours = json.dumps(

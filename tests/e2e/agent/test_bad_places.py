@@ -1,0 +1,63 @@
+"""Where nothing can be written, the meeting still has its captions and the job its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demo.server import LocalServer
+from demo.speaker import Speaker
+from demo.worker_process import WorkerProcess
+from tests.e2e.agent.conftest import Tallyroom
+
+
+async def test_a_data_folder_that_cannot_be_written_costs_no_caption_and_no_record(
+    livekit_server: LocalServer, room_name: str, tmp_path: Path
+) -> None:
+    # Permissions do not bind root, a file in the folder's place does.
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    async with WorkerProcess(livekit_server, blocked / "data") as worker:
+        tallyroom = Tallyroom(worker, blocked / "data")
+        async with Speaker(livekit_server, room_name, "alice") as alice:
+            job_id = await tallyroom.dispatch(room_name, tenant="acme")
+            await alice.say("austen_0890")
+            await alice.silence(1.0)
+            await alice.wait_for_final()
+        logged = await worker.until_logged(
+            lambda entry: entry.get("cost_record", {}).get("job_id") == job_id
+        )
+        record = logged["cost_record"]
+        assert (record["status"], record["tenant"]) == ("complete", "acme")
+        assert {charge["meter"] for charge in record["charges"]} >= {
+            "agent_session",
+            "participant_connection",
+            "stt_audio",
+        }
+        listed = await tallyroom.run("jobs")
+        assert listed.code == 1
+        assert str(blocked) in listed.err
+        examined = await tallyroom.run("doctor", "--json")
+        assert examined.code == 1
+        assert "set TALLYROOM_DATA_DIR" in examined.out
+
+
+async def test_a_store_that_is_no_database_keeps_the_journal_until_it_is_one(
+    livekit_server: LocalServer, room_name: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "ledger.sqlite3"
+    store.write_bytes(b"this is no database, " * 100)
+    async with WorkerProcess(livekit_server, tmp_path) as worker:
+        tallyroom = Tallyroom(worker, tmp_path)
+        async with Speaker(livekit_server, room_name, "alice"):
+            job_id = await tallyroom.dispatch(room_name)
+        await worker.until_logged(
+            lambda entry: entry["message"].startswith("this job is not settled yet")
+        )
+        refused = await tallyroom.run("show", job_id)
+        assert refused.code == 1
+        assert "corrupt" in refused.err
+        store.unlink()
+        recovered = (await tallyroom.run("recover", "--json")).json
+    assert [record["job_id"] for record in recovered] == [job_id]
+    assert recovered[0]["status"] == "complete"
+    assert store.read_bytes().startswith(b"SQLite format 3")
