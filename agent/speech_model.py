@@ -56,10 +56,10 @@ class SpeechModel:
         """Load the weights; takes about a second, and blocks.
 
         `name` is `tiny.en` for the weights that come with us, a path to CTranslate2 weights, or a
-        size that faster-whisper has on disk already.
+        size such as `small`, which faster-whisper fetches from its hub once.
 
         Raises:
-            SpeechModelError: there are no such weights here.
+            SpeechModelError: there are no such weights, or they cannot be fetched from here.
         """
         from faster_whisper import WhisperModel
 
@@ -72,7 +72,6 @@ class SpeechModel:
                 compute_type="int8",
                 cpu_threads=min(_MAX_THREADS, os.cpu_count() or 1),
                 num_workers=1,
-                local_files_only=True,
             )
         except Exception as error:
             # CTranslate2 and the hub raise RuntimeError, ValueError, OSError and their own.
