@@ -83,7 +83,7 @@ async def dispatch(
     except TimeoutError:
         raise DispatchError(
             f"no agent {settings.agent_name!r} came within {timeout:g} s; is a worker running under"
-            f" this name (`tallyroom start`) and connected to {settings.livekit_url}?"
+            f" this name (`tallyroom start`), connected to {settings.livekit_url}, and not full?"
         ) from None
     except api.TwirpError as error:
         raise DispatchError(f"{settings.livekit_url}: {_twirp_advice(error)}") from None

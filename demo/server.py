@@ -324,6 +324,9 @@ class LocalServer:
             },
             "keys": {self.api_key: self.api_secret},
             "logging": {"level": "info", "json": True},
+            # People, server and worker share this machine, whose load is not the worker's: above
+            # the default of 0.7 the server would offer it no job.
+            "agents": {"target_load": 2.0},
         }
         return _merged(ours, self._config)
 

@@ -19,7 +19,7 @@ from .record import CostRecord, JobSummary
 from .run import Run, Status
 from .settings import MeterSettings
 from .settle import rate_job, running, sweep
-from .tables import jobs_table, print_record
+from .tables import jobs_table, plain, print_record
 
 T = TypeVar("T")
 
@@ -152,6 +152,23 @@ def recover(as_json: AsJson = False) -> None:
     for record in records:
         typer.echo(f"{record.job_id} {record.status}")
     typer.echo(f"{len(records)} settled")
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """Check that every instance is in exactly one record, and that every record adds up."""
+    from .verify import verify as look
+
+    verdict = run(lambda: look(MeterSettings.load()))
+    if as_json:
+        print_json(verdict)
+    else:
+        for item in verdict.discrepancies:
+            Console().print(plain(f"{item.where}: {item.what}"))
+        found = len(verdict.discrepancies)
+        typer.echo(f"{verdict.jobs} jobs, {verdict.journals} journals, {found} discrepancies")
+    if not verdict.ok:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@
     |-- RateError           a rate file or catalog entry that cannot be used
     |-- LedgerError         the store: unreachable, locked, corrupt, read-only, full
     |   `-- JobNotFound     no such job in the store
+    |-- OutboxError         something owed to another system that cannot be kept or read
     `-- SettingsError       a setting that cannot be used
 
 There is one base per place that catches: a job's shutdown catches `MeteringError` and leaves the
@@ -43,6 +44,10 @@ class LedgerError(MeteringError):
 
 class JobNotFound(LedgerError, LookupError):
     """The store has no record of this job."""
+
+
+class OutboxError(MeteringError):
+    """Something owed to another system could not be kept, or cannot be read back."""
 
 
 class SettingsError(MeteringError, ValueError):

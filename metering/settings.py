@@ -101,4 +101,4 @@ class MeterSettings(BaseSettings):
     def server(self) -> str:
         """The LiveKit server's host, which tells its rooms from another server's."""
         parts = urlsplit(self.livekit_url)
-        return parts.netloc.rpartition("@")[2] or "unknown-server"
+        return parts.netloc.rpartition("@")[2].lower() or "unknown-server"

@@ -26,10 +26,13 @@ _STATUS_STYLES = {
     Status.DECLINED: "magenta",
 }
 
+_UNSAFE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what is no character to look at, and of line separators."""
+
 
 def plain(text: str) -> Text:
-    """A stranger's text, safe to print: no markup, no control characters."""
-    return Text("".join(char if unicodedata.category(char)[0] != "C" else " " for char in text))
+    """A stranger's text, safe to print: one line, no markup, no control characters."""
+    return Text("".join(" " if unicodedata.category(char) in _UNSAFE else char for char in text))
 
 
 def money(amount: Decimal | None, currency: str | None) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, func, select
+from sqlalchemy import RowMapping, and_, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import JobNotFound
@@ -125,6 +126,52 @@ async def list_jobs(
         charges = await _newest_charges(connection, job_ids)
     summaries = [_summary(job, runs[job["job_id"]], charges[job["job_id"]]) for job in found]
     return [summary for summary in summaries if status in (None, summary.status)][:limit]
+
+
+async def job_ids(ledger: Ledger) -> list[str]:
+    """Every job in the store, oldest first.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    jobs = schema.jobs
+    async with ledger.reading() as connection:
+        found = await connection.scalars(select(jobs.c.job_id).order_by(jobs.c.started_at))
+        return list(found)
+
+
+async def run_quantities(ledger: Ledger, run_id: str) -> dict[tuple[str, str], Decimal]:
+    """What a run has stored: the quantity of each instance and meter.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    usage = schema.usage
+    async with ledger.reading() as connection:
+        rows = await connection.execute(select(usage).where(usage.c.run_id == run_id))
+        return {(row.instance_id, row.meter): row.quantity for row in rows}
+
+
+async def unclaimed(ledger: Ledger) -> list[tuple[str, str]]:
+    """Instances and meters that are stored and in no job's record.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    usage, claims = schema.usage, schema.claims
+    seen_by_payer = select(usage.c.job_id).where(
+        usage.c.instance_id == claims.c.instance_id,
+        usage.c.meter == claims.c.meter,
+        usage.c.job_id == claims.c.job_id,
+    )
+    has_payer = select(claims.c.job_id).where(
+        claims.c.instance_id == usage.c.instance_id,
+        claims.c.meter == usage.c.meter,
+        exists(seen_by_payer),
+    )
+    query = select(usage.c.instance_id, usage.c.meter).where(~exists(has_payer)).distinct()
+    async with ledger.reading() as connection:
+        return [(row.instance_id, row.meter) for row in await connection.execute(query)]
 
 
 def _summary(

@@ -7,9 +7,12 @@ the same transaction that writes it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import random
 import sqlite3
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +33,9 @@ from ..usage import Usage
 from . import schema
 
 BUSY_TIMEOUT_SECONDS = 30
+_PATIENCE_MILLISECONDS = 50
+
+_READS_ONLY = "tallyroom_reads_only"
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -71,7 +77,7 @@ class Ledger:
             if self._url.get_backend_name() == "sqlite" and self._url.database:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
             self._engine = _create_engine(self._url)
-            async with self._engine.connect() as connection:
+            async with self.reading() as connection:
                 revision = await connection.run_sync(_current_revision)
             if revision != schema.SCHEMA_REVISION:
                 async with self._engine.begin() as connection:
@@ -171,7 +177,7 @@ class Ledger:
         """A connection for queries."""
         with self._translated():
             async with self._opened().connect() as connection:
-                yield connection
+                yield await connection.execution_options(**{_READS_ONLY: True})
 
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
@@ -210,8 +216,8 @@ def _create_engine(url: Any) -> AsyncEngine:
     def _configure(connection: Any, _: object) -> None:
         # The driver's own transactions begin late and cannot be upgraded safely; ours begin below.
         connection.isolation_level = None
+        connection.run_async(_use_write_ahead_log)
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
@@ -219,9 +225,31 @@ def _create_engine(url: Any) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
         # A reader that turns writer halfway deadlocks with another; a writer queues from the start.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads_only = connection.get_execution_options().get(_READS_ONLY)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+async def _use_write_ahead_log(driver: Any) -> None:
+    """Let readers read on while somebody writes; the file keeps this once it is set.
+
+    Of several that set it on a new file at once SQLite refuses one, or lets two wait for each other
+    until their patience ends: so a little patience, many times.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    await driver.execute(f"PRAGMA busy_timeout = {_PATIENCE_MILLISECONDS}")
+    while True:
+        try:
+            await driver.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.DatabaseError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                # Nobody else closes a connection that was never handed out, nor ends its thread.
+                await driver.close()
+                raise
+        await asyncio.sleep(random.uniform(0, _PATIENCE_MILLISECONDS / 1000))
+    await driver.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_SECONDS * 1000)}")
 
 
 def _current_revision(connection: Connection) -> str | None:

@@ -166,8 +166,9 @@ Reported = Iterator[tuple[str, int | float | None]]
 
 
 def _llm(provider: str, event: metrics.LLMMetrics) -> Reported:
-    if event.cancelled and not event.total_tokens:
-        # A cancelled request is billed for what it generated, and reports nothing.
+    if not (event.total_tokens or event.prompt_tokens or event.completion_tokens):
+        # A cancelled request is billed for what it generated, and reports nothing; nor does a
+        # server that leaves the usage out. No request has no prompt, so 0 is not its size.
         yield "llm_input_tokens", None
         yield "llm_output_tokens", None
         return

@@ -103,26 +103,37 @@ async def test_who_leaves_while_it_starts_is_no_trouble(
     assert speakers(tallyroom.transcript(job_id)) == {"alice"}
 
 
-async def test_it_leaves_when_alone_and_when_time_is_up(
+async def test_it_leaves_when_alone(
     tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
 ) -> None:
-    watcher = Speaker(livekit_server, room_name, "watcher", kind="agent")
-    async with watcher:
-        async with Speaker(livekit_server, room_name, "alice"):
-            alone = await tallyroom.dispatch(room_name, leave_when_alone_seconds=0.5)
-            await watcher.wait_for_participant(lambda one: one.identity == f"agent-{alone}")
-        await watcher.wait_until_gone(f"agent-{alone}")
-        async with Speaker(livekit_server, room_name, "bob"):
-            timed = await tallyroom.dispatch(room_name, leave_after_minutes=5 / 60)
-            await watcher.wait_for_participant(lambda one: one.identity == f"agent-{timed}")
-            await watcher.wait_until_gone(f"agent-{timed}")
-            record = await tallyroom.record(timed)
-    (bob,) = [
+    async with Speaker(livekit_server, room_name, "alice"):
+        job_id = await tallyroom.dispatch(room_name, leave_when_alone_seconds=0.3)
+    await tallyroom.record(job_id)
+    joins = {join.identity: join for join in livekit_server.timeline(room_name).participants}
+    agent, alice = joins[f"agent-{job_id}"], joins["alice"]
+    # By itself, and not because the server closed the room around it, 2 s after she had left.
+    assert agent.reason == "CLIENT_REQUEST_LEAVE"
+    assert agent.left_at is not None
+    assert alice.left_at is not None
+    assert 0.3 <= (agent.left_at - alice.left_at).total_seconds() < 2
+
+
+async def test_it_leaves_when_time_is_up_and_says_what_it_has_not_seen(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
+) -> None:
+    async with Speaker(livekit_server, room_name, "bob") as bob:
+        job_id = await tallyroom.dispatch(room_name, leave_after_minutes=5 / 60)
+        await bob.wait_for_participant(lambda one: one.identity == f"agent-{job_id}")
+        await bob.wait_until_gone(f"agent-{job_id}")
+        record = await tallyroom.record(job_id)
+    (session,) = [item for item in record["usage"] if item["meter"] == "agent_session"]
+    assert 5 <= float(session["quantity"]) < 7
+    (seen,) = [
         item
         for item in record["usage"]
         if item["meter"] == "participant_connection" and item["participant"] == "bob"
     ]
     # Bob stays, and is billed on: what was seen of him is a part, and says so.
-    assert bob["certainty"] == "partial"
-    assert bob["quantity_lower"] == bob["quantity"]
-    assert bob["quantity_upper"] is None
+    assert seen["certainty"] == "partial"
+    assert seen["quantity_lower"] == seen["quantity"]
+    assert seen["quantity_upper"] is None

@@ -1,0 +1,201 @@
+"""Anything owed to another system: kept on disk, in order, tried again until it is taken.
+
+Whoever owes something puts it here and goes on; it is on disk when `put` returns. Delivery is a
+separate step: oldest first, one at a time for each destination, and the next one only once the
+receiver has taken the one before. A receiver can get an item twice (it took it, and we died before
+noting that), so each carries a key by which to tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import OutboxError
+
+logger = logging.getLogger("tallyroom.metering")
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 3600.0
+REMEMBERED_SECONDS = 30 * 86_400
+"""How long the key of a delivered item is known, and the same item not taken again."""
+
+_SUFFIX = ".json"
+_DESTINATION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class Rejected(Exception):
+    """Raised by a sender: the receiver will never take this item; it is put aside, not repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something owed; `key` is the same however often it is sent."""
+
+    destination: str
+    key: str
+    payload: Any
+
+
+Send = Callable[[Item], Awaitable[None]]
+
+
+class Outbox:
+    """A folder of what is owed, one folder inside for each destination.
+
+    Several processes may put and deliver at once; each item is delivered by one of them at a time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, destination: str, payload: Any, *, key: str) -> bool:
+        """Owe something; it is on disk when this returns. Blocks on the disk.
+
+        Args:
+            destination: lowercase letters, digits, dots and dashes; names a folder.
+            payload: what to send, as JSON values.
+            key: what makes it the same item, which is not taken again once it was delivered.
+
+        Returns:
+            Whether it was new.
+
+        Raises:
+            OutboxError: the folder cannot be written, or the payload is no JSON.
+        """
+        place = self._place(destination)
+        digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+        try:
+            body = json.dumps({"key": key, "payload": payload}, ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            raise OutboxError(f"{destination}: {error}") from error
+        try:
+            (place / "done").mkdir(parents=True, exist_ok=True)
+            with _locked(place / "put.lock"):
+                if (place / "done" / digest).exists() or any(place.glob(f"*-{digest}{_SUFFIX}")):
+                    return False
+                _write(place / f"{self._next_number(place):016d}-{digest}{_SUFFIX}", body)
+        except OSError as error:
+            raise OutboxError(f"cannot keep for {destination}: {error.strerror}") from error
+        return True
+
+    def waiting(self, destination: str) -> list[Item]:
+        """What is owed to a destination, oldest first."""
+        return [_read(path, destination) for path in self._files(self._place(destination))]
+
+    async def deliver(self, destination: str, send: Send) -> int:
+        """Send what is owed, oldest first, until all is taken or one is not; returns how many were.
+
+        Does nothing where another process delivers to this destination already.
+
+        Raises:
+            Exception: whatever `send` raised; the item and all after it wait.
+        """
+        place = self._place(destination)
+        if not place.is_dir():
+            return 0
+        delivered = 0
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(_locked(place / "deliver.lock", wait=False))
+            except BlockingIOError:
+                return 0
+            self._forget_old(place)
+            for path in self._files(place):
+                try:
+                    await send(_read(path, destination))
+                except Rejected as error:
+                    logger.error(
+                        "%s will not take an item, it is put aside: %s", destination, error
+                    )
+                    (place / "rejected").mkdir(exist_ok=True)
+                    path.rename(place / "rejected" / path.name)
+                    continue
+                _write(place / "done" / _digest(path), "")
+                path.unlink()
+                delivered += 1
+        return delivered
+
+    async def deliver_forever(
+        self, destination: str, send: Send, *, idle_seconds: float = FIRST_PAUSE_SECONDS
+    ) -> None:
+        """Deliver until cancelled; after a failure the pause doubles, up to an hour."""
+        pause = idle_seconds
+        while True:
+            try:
+                await self.deliver(destination, send)
+                pause = idle_seconds
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # A sender raises whatever its transport does, and what is owed stays owed.
+                logger.warning("%s takes nothing now: %s", destination, type(error).__name__)
+                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+            await asyncio.sleep(pause)
+
+    def _place(self, destination: str) -> Path:
+        if not _DESTINATION.fullmatch(destination):
+            raise OutboxError(
+                f"destination {destination!r} must be lowercase letters, digits, dots and dashes"
+            )
+        return self._folder / destination
+
+    def _files(self, place: Path) -> list[Path]:
+        return sorted(place.glob(f"*{_SUFFIX}"))
+
+    def _next_number(self, place: Path) -> int:
+        newest = max(place.glob(f"*{_SUFFIX}"), default=None)
+        after = int(newest.name.partition("-")[0]) if newest else 0
+        # Numbers go on after a delivery has emptied the folder: they are times.
+        return max(after + 1, time.time_ns() // 1_000_000)
+
+    def _forget_old(self, place: Path) -> None:
+        oldest = time.time() - REMEMBERED_SECONDS
+        for marker in (place / "done").iterdir():
+            if marker.stat().st_mtime < oldest:
+                marker.unlink()
+
+
+def _digest(path: Path) -> str:
+    return path.name.removesuffix(_SUFFIX).partition("-")[2]
+
+
+def _read(path: Path, destination: str) -> Item:
+    try:
+        body = json.loads(path.read_text("utf-8"))
+        return Item(destination, body["key"], body["payload"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutboxError(f"cannot read {path}: {error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, and on disk when this returns."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
