@@ -7,6 +7,7 @@ retired once all of it is in the store.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -50,12 +51,21 @@ async def rate_job(record: CostRecord, ledger: Ledger, settings: MeterSettings) 
 
     With a rate file that cannot be used every charge is unrated and says why.
     """
-    usages = await job_usage(ledger, record.job_id)
-    charges, version = _charges(usages, record, settings)
-    await ledger.store_rating(
-        record.job_id, charges, rate_card=version, hosting=record.hosting, plan=record.plan
-    )
-    return await cost_record(ledger, record.job_id)
+    revision = None
+    while revision is None:
+        usages = await job_usage(ledger, record.job_id)
+        charges, version = await asyncio.to_thread(_charges, usages, record, settings)
+        revision = await ledger.store_rating(
+            record.job_id,
+            charges,
+            rate_card=version,
+            hosting=record.hosting,
+            plan=record.plan,
+            rated_runs=record.run_ids,
+        )
+        # Where another run of the job was settled meanwhile, this has its usage too.
+        record = await cost_record(ledger, record.job_id)
+    return record
 
 
 def _charges(

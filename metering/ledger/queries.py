@@ -5,6 +5,7 @@ The command line, statements and exports all read through this module, so that t
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -36,6 +37,9 @@ _MOST_CERTAIN_FIRST = (
     Certainty.PARTIAL,
     Certainty.ESTIMATED,
 )
+
+
+_JOBS_AT_ONCE = 200
 
 
 async def job_usage(ledger: Ledger, job_id: str) -> list[Usage]:
@@ -117,15 +121,22 @@ async def list_jobs(
         query = query.where(jobs.c.tenant == tenant)
     if since is not None:
         query = query.where(jobs.c.started_at >= since)
-    if status is None:
-        query = query.limit(limit)
+    summaries: list[JobSummary] = []
     async with ledger.reading() as connection:
-        found = (await connection.execute(query)).mappings().all()
-        job_ids = [job["job_id"] for job in found]
-        runs = await _runs_of(connection, job_ids)
-        charges = await _newest_charges(connection, job_ids)
-    summaries = [_summary(job, runs[job["job_id"]], charges[job["job_id"]]) for job in found]
-    return [summary for summary in summaries if status in (None, summary.status)][:limit]
+        # A job's status is that of its runs, so jobs are looked through until enough stand so.
+        for offset in itertools.count(0, _JOBS_AT_ONCE):
+            page = query.offset(offset).limit(_JOBS_AT_ONCE)
+            found = (await connection.execute(page)).mappings().all()
+            ids = [job["job_id"] for job in found]
+            runs = await _runs_of(connection, ids)
+            charges = await _newest_charges(connection, ids)
+            looked_at = [
+                _summary(job, runs[job["job_id"]], charges[job["job_id"]]) for job in found
+            ]
+            summaries += [summary for summary in looked_at if status in (None, summary.status)]
+            if len(summaries) >= limit or len(found) < _JOBS_AT_ONCE:
+                break
+    return summaries[:limit]
 
 
 async def job_ids(ledger: Ledger) -> list[str]:

@@ -65,6 +65,24 @@ class UtcStamp(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+class SafeText(TypeDecorator[str]):
+    """Strangers' text: what no database can hold (NUL, lone surrogates) is replaced by U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    @override
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        replaced = value.replace("\x00", "\ufffd")
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in replaced)
+
+    @override
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_name)s",
@@ -78,11 +96,11 @@ jobs = Table(
     metadata,
     Column("job_id", String, primary_key=True),
     Column("dispatch_id", String, nullable=False),
-    Column("room_name", Text, nullable=False),
+    Column("room_name", SafeText, nullable=False),
     Column("room_sid", String, nullable=False),
-    Column("agent_name", String, nullable=False),
-    Column("tenant", String, nullable=False),
-    Column("title", Text, nullable=False),
+    Column("agent_name", SafeText, nullable=False),
+    Column("tenant", SafeText, nullable=False),
+    Column("title", SafeText, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("hosting", String, nullable=False),
     Column("plan", String, nullable=False),
@@ -97,7 +115,7 @@ runs = Table(
     Column("run_id", String, primary_key=True),
     Column("job_id", ForeignKey("jobs.job_id"), nullable=False),
     Column("status", String, nullable=False),
-    Column("error", Text, nullable=False),
+    Column("error", SafeText, nullable=False),
     Column("started_at", UtcStamp, nullable=False),
     Column("ended_at", UtcStamp, nullable=False),
     Column("damaged_lines", Integer, nullable=False),
@@ -162,7 +180,7 @@ charges = Table(
     Column("model", String, nullable=False),
     Column("attributes", JSON, nullable=False),
     Column("state", String, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", SafeText, nullable=False),
     Column("instances", Integer, nullable=False),
     Column("consumed_quantity", ExactDecimal, nullable=False),
     Column("consumed_unit", String, nullable=False),
@@ -180,6 +198,6 @@ people = Table(
     "people",
     metadata,
     Column("pseudonym", String, primary_key=True),
-    Column("identity", Text, nullable=False, unique=True),
-    Column("name", Text, nullable=False),
+    Column("identity", SafeText, nullable=False, unique=True),
+    Column("name", SafeText, nullable=False),
 )

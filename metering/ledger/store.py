@@ -7,23 +7,15 @@ the same transaction that writes it.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
-import random
-import sqlite3
-import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Table, event, inspect, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..clock import utc_now
 from ..errors import LedgerError
@@ -31,26 +23,24 @@ from ..pricing.charges import Charge
 from ..run import Run
 from ..usage import Usage
 from . import schema
-
-BUSY_TIMEOUT_SECONDS = 30
-_PATIENCE_MILLISECONDS = 50
-
-_READS_ONLY = "tallyroom_reads_only"
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
+from .database import (
+    READS_ONLY,
+    advice,
+    create_engine,
+    current_revision,
+    insert_if_new,
+    insert_new,
+    migrate,
+    parse_url,
+    wait_in_line,
+)
 
 
 class Ledger:
     """A connection to the store; use it as an async context manager."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self._url = make_url(url)
-        except (ArgumentError, ValueError):
-            without_password = url.rpartition("@")[2]
-            raise LedgerError(
-                f"{without_password!r} is no database URL; use sqlite+aiosqlite:///path"
-            ) from None
+        self._url = parse_url(url)
         self._engine: AsyncEngine | None = None
 
     async def __aenter__(self) -> Self:
@@ -76,12 +66,12 @@ class Ledger:
         with self._translated():
             if self._url.get_backend_name() == "sqlite" and self._url.database:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-            self._engine = _create_engine(self._url)
+            self._engine = create_engine(self._url)
             async with self.reading() as connection:
-                revision = await connection.run_sync(_current_revision)
+                revision = await connection.run_sync(current_revision)
             if revision != schema.SCHEMA_REVISION:
                 async with self._engine.begin() as connection:
-                    await connection.run_sync(_migrate)
+                    await connection.run_sync(migrate)
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -97,7 +87,8 @@ class Ledger:
         """
         async with self._writing() as connection:
             info = run.info
-            await _insert_new(
+            await connection.run_sync(wait_in_line, f"job {info.job_id}")
+            await insert_new(
                 connection,
                 schema.jobs,
                 [
@@ -116,27 +107,27 @@ class Ledger:
                     }
                 ],
             )
-            is_new = await _insert_new(
+            is_new = await insert_if_new(
                 connection,
                 schema.runs,
-                [
-                    {
-                        "run_id": info.run_id,
-                        "job_id": info.job_id,
-                        "status": run.status,
-                        "error": run.error,
-                        "started_at": info.started_at,
-                        "ended_at": run.ended_at,
-                        "damaged_lines": run.damaged_lines,
-                    }
-                ],
+                {
+                    "run_id": info.run_id,
+                    "job_id": info.job_id,
+                    "status": run.status,
+                    "error": run.error,
+                    "started_at": info.started_at,
+                    "ended_at": run.ended_at,
+                    "damaged_lines": run.damaged_lines,
+                },
             )
             if not is_new:
                 return False
             pseudonyms = await _pseudonyms(connection, run)
-            rows = [_usage_row(run, usage, pseudonyms) for usage in run.usages]
-            await _insert_new(connection, schema.usage, rows)
-            await _insert_new(
+            # Always in the same order: of two that store the same instances one waits, never both.
+            ordered = sorted(run.usages, key=lambda usage: (usage.instance_id, usage.meter))
+            rows = [_usage_row(run, usage, pseudonyms) for usage in ordered]
+            await insert_new(connection, schema.usage, rows)
+            await insert_new(
                 connection,
                 schema.claims,
                 [{name: row[name] for name in ("instance_id", "meter", "job_id")} for row in rows],
@@ -144,10 +135,29 @@ class Ledger:
             return True
 
     async def store_rating(
-        self, job_id: str, charges: Sequence[Charge], *, rate_card: str, hosting: str, plan: str
-    ) -> int:
-        """Append a rating of a job; returns its revision, the first of which is 1."""
+        self,
+        job_id: str,
+        charges: Sequence[Charge],
+        *,
+        rate_card: str,
+        hosting: str,
+        plan: str,
+        rated_runs: Collection[str],
+    ) -> int | None:
+        """Append a rating of a job.
+
+        Returns:
+            Its revision, the first of which is 1; None, and nothing is stored, where the job has
+            had another run meanwhile than those that were rated.
+        """
         async with self._writing() as connection:
+            await connection.run_sync(wait_in_line, f"job {job_id}")
+            runs = schema.runs
+            stored_runs = await connection.scalars(
+                select(runs.c.run_id).where(runs.c.job_id == job_id)
+            )
+            if set(stored_runs) != set(rated_runs):
+                return None
             ratings = schema.ratings
             revisions = await connection.scalars(
                 select(ratings.c.revision).where(ratings.c.job_id == job_id)
@@ -177,7 +187,7 @@ class Ledger:
         """A connection for queries."""
         with self._translated():
             async with self._opened().connect() as connection:
-                yield await connection.execution_options(**{_READS_ONLY: True})
+                yield await connection.execution_options(**{READS_ONLY: True})
 
     @contextlib.asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
@@ -196,7 +206,7 @@ class Ledger:
         try:
             yield
         except DBAPIError as error:
-            raise LedgerError(f"store {self.location}: {_advice(error.orig)}") from error
+            raise LedgerError(f"store {self.location}: {advice(error.orig)}") from error
         except (NoSuchModuleError, ImportError) as error:
             raise LedgerError(f"store {self.location}: no driver for it: {error}") from error
         except SQLAlchemyError as error:
@@ -205,109 +215,28 @@ class Ledger:
             raise LedgerError(f"store {self.location}: {error.strerror or error}") from error
 
 
-def _create_engine(url: Any) -> AsyncEngine:
-    if url.get_backend_name() != "sqlite":
-        return create_async_engine(url)
-    engine = create_async_engine(
-        url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _configure(connection: Any, _: object) -> None:
-        # The driver's own transactions begin late and cannot be upgraded safely; ours begin below.
-        connection.isolation_level = None
-        connection.run_async(_use_write_ahead_log)
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A reader that turns writer halfway deadlocks with another; a writer queues from the start.
-        reads_only = connection.get_execution_options().get(_READS_ONLY)
-        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-async def _use_write_ahead_log(driver: Any) -> None:
-    """Let readers read on while somebody writes; the file keeps this once it is set.
-
-    Of several that set it on a new file at once SQLite refuses one, or lets two wait for each other
-    until their patience ends: so a little patience, many times.
-    """
-    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    await driver.execute(f"PRAGMA busy_timeout = {_PATIENCE_MILLISECONDS}")
-    while True:
-        try:
-            await driver.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.DatabaseError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                # Nobody else closes a connection that was never handed out, nor ends its thread.
-                await driver.close()
-                raise
-        await asyncio.sleep(random.uniform(0, _PATIENCE_MILLISECONDS / 1000))
-    await driver.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_SECONDS * 1000)}")
-
-
-def _current_revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-
-
-def _migrate(connection: Connection) -> None:
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise LedgerError(
-            f"the store has schema {_current_revision(connection)!r}, which this version"
-            f" (schema {schema.SCHEMA_REVISION}) cannot upgrade: {error}"
-        ) from error
-
-
-async def _insert_new(connection: AsyncConnection, table: Table, rows: Sequence[Any]) -> int:
-    """Insert the rows whose key is not there yet; returns how many were inserted."""
-    if not rows:
-        return 0
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    inserted = 0
-    statement = dialect.insert(table).on_conflict_do_nothing()
-    if len(rows) == 1:
-        inserted = (await connection.execute(statement, rows[0])).rowcount
-    else:
-        await connection.execute(statement, rows)
-    return inserted
-
-
 async def _pseudonyms(connection: AsyncConnection, run: Run) -> dict[str, str]:
     """A pseudonym for everyone that the run names, new ones made up at random."""
     people = schema.people
     identities = {usage.participant for usage in run.usages if usage.participant} | set(run.people)
     known = await connection.execute(
-        select(people.c.identity, people.c.pseudonym).where(people.c.identity.in_(identities))
+        select(people.c.identity).where(people.c.identity.in_(identities))
     )
-    pseudonyms: dict[str, str] = {row.identity: row.pseudonym for row in known}
+    unnamed = identities - {row.identity for row in known}
     new = [
         {
             "identity": identity,
             "pseudonym": f"person_{uuid.uuid4().hex[:16]}",
             "name": run.people.get(identity, ""),
         }
-        for identity in sorted(identities - pseudonyms.keys())
+        for identity in sorted(unnamed)
     ]
-    await _insert_new(connection, people, new)
-    return pseudonyms | {row["identity"]: row["pseudonym"] for row in new}
+    await insert_new(connection, people, new)
+    # Somebody else may have named them in the meantime; whoever was first has.
+    named = await connection.execute(
+        select(people.c.identity, people.c.pseudonym).where(people.c.identity.in_(identities))
+    )
+    return {row.identity: row.pseudonym for row in named}
 
 
 def _usage_row(run: Run, usage: Usage, pseudonyms: dict[str, str]) -> dict[str, Any]:
@@ -344,17 +273,3 @@ def _charge_row(job_id: str, revision: int, position: int, charge: Charge) -> di
         "attributes": dict(charge.attributes),
         "disputed": charge.to_json()["disputed"],
     }
-
-
-def _advice(error: BaseException | None) -> str:
-    text = str(error)
-    if isinstance(error, sqlite3.DatabaseError):
-        if "locked" in text:
-            return f"locked by another process for over {BUSY_TIMEOUT_SECONDS} s"
-        if "not a database" in text or "malformed" in text:
-            return f"corrupt ({text}); move the file away and settle the kept journals again"
-        if "readonly" in text or "unable to open" in text:
-            return f"cannot be written ({text}); check the folder's permissions"
-        if "full" in text:
-            return f"disk is full ({text})"
-    return text

@@ -15,7 +15,7 @@ from metering.job_meter import record_declined
 from metering.journal import JournalWriter
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
-from metering.run import Status
+from metering.run import Run, Status
 from metering.settings import MeterSettings
 from metering.settle import rate_job, running, settle_journal, settle_run, sweep
 from tests.unit.metering.samples import (
@@ -41,8 +41,8 @@ unit = "million tokens"
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> MeterSettings:
-    return settings(tmp_path)
+def mine(tmp_path: Path, store_url: str) -> MeterSettings:
+    return settings(tmp_path, database_url=store_url)
 
 
 @pytest.fixture
@@ -247,12 +247,29 @@ async def test_one_journal_that_cannot_be_stored_stays_and_keeps_no_other_waitin
     assert [record.job_id for record in await sweep(mine)] == ["AJ_1"]
 
 
+async def test_what_no_database_can_hold_is_replaced(tmp_path: Path, mine: MeterSettings) -> None:
+    """Half of a surrogate pair and NUL are text to JSON and to Python."""
+    a_journal(tmp_path, 1, title="a\ud800b\x00c")
+    (record,) = await sweep(mine)
+    assert record.title == "a\ufffdb\ufffdc"
+
+
 async def test_a_surprise_in_one_journal_keeps_no_other_waiting(
-    tmp_path: Path, mine: MeterSettings, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    mine: MeterSettings,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Half of a surrogate pair is text to JSON and to Python, and none to a database."""
-    poisoned = a_journal(tmp_path, 1, title="\ud800")
+    poisoned = a_journal(tmp_path, 1, title="poison")
     a_journal(tmp_path, 2)
+    store_run = Ledger.store_run
+
+    async def surprise(ledger: Ledger, run: Run) -> bool:
+        if run.info.title == "poison":
+            raise RuntimeError("a driver's own")
+        return await store_run(ledger, run)
+
+    monkeypatch.setattr(Ledger, "store_run", surprise)
     assert [record.job_id for record in await sweep(mine)] == ["AJ_2"]
     assert poisoned.exists()
     assert "a journal cannot be settled yet" in caplog.text

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
-from metering.ledger import store
+from metering.ledger import database
 from metering.ledger.schema import SCHEMA_REVISION, metadata
 from metering.ledger.store import Ledger
 
@@ -21,7 +21,7 @@ URL = "sqlite+aiosqlite:///{}"
 
 def scripts() -> ScriptDirectory:
     config = Config()
-    config.set_main_option("script_location", str(store._MIGRATIONS))
+    config.set_main_option("script_location", str(database.MIGRATIONS))
     return ScriptDirectory.from_config(config)
 
 

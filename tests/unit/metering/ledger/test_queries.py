@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +18,20 @@ from tests.unit.metering.samples import START, run, usage
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    async with Ledger(f"sqlite+aiosqlite:///{tmp_path}/ledger.sqlite3") as ledger:
+async def ledger(store_url: str) -> AsyncIterator[Ledger]:
+    async with Ledger(store_url) as ledger:
         yield ledger
 
 
 async def rated(ledger: Ledger, job_id: str, *list_costs: str) -> None:
+    record = await cost_record(ledger, job_id)
     await ledger.store_rating(
         job_id,
         [charge(list_cost) for list_cost in list_costs],
         rate_card="abc",
         hosting="cloud",
         plan="livekit/ship",
+        rated_runs=record.run_ids,
     )
 
 
@@ -84,7 +85,7 @@ async def test_a_job_that_is_not_rated_yet(ledger: Ledger) -> None:
 
 
 async def test_a_job_that_is_not_there(ledger: Ledger) -> None:
-    with pytest.raises(JobNotFound, match=r"no job 'AJ_no' in .*ledger\.sqlite3; see `tallyroom"):
+    with pytest.raises(JobNotFound, match=r"no job 'AJ_no' in .+; see `tallyroom jobs`"):
         await cost_record(ledger, "AJ_no")
     assert await job_usage(ledger, "AJ_no") == []
     assert issubclass(JobNotFound, LedgerError)
@@ -234,7 +235,12 @@ async def test_a_summary_counts_what_is_unrated(ledger: Ledger) -> None:
         charge(), state=ChargeState.UNRATED, list_cost=None, unit_price=None, currency=None
     )
     await ledger.store_rating(
-        "AJ_test", [charge("0.25"), missing, missing], rate_card="", hosting="self", plan="none"
+        "AJ_test",
+        [charge("0.25"), missing, missing],
+        rate_card="",
+        hosting="self",
+        plan="none",
+        rated_runs=["run_test"],
     )
     (summary,) = await list_jobs(ledger)
     assert (summary.list_cost, summary.unrated) == (Decimal("0.25"), 2)
