@@ -1,26 +1,25 @@
 """One participant's audio to segments, for as long as they are there.
 
 Each audio track goes straight into an STT stream of its own. Whatever happens to that stream, the
-participant is not lost: it is opened again, with a growing pause, and what they said meanwhile is
-kept and heard then.
+participant is not lost: it is opened again, with a growing pause, and what has not been put into
+words yet is heard then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from livekit import rtc
-from livekit.agents import stt
+from livekit.agents import APIConnectOptions, stt
 
+from .backlog import Backlog
 from .segments import Segment
 from .timeline import Timeline
 
@@ -30,9 +29,12 @@ SAMPLE_RATE = 16_000
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 KEPT_SECONDS = 60.0
-"""How much audio is kept while there is no STT to hear it; the oldest goes first."""
+"""How much audio is kept until it has been put into words; the oldest goes first."""
 DRAIN_SECONDS = 12.0
 """How long the last words may take after a participant has left."""
+
+_ONE_ATTEMPT = APIConnectOptions(max_retry=0)
+"""The framework's own retries drop the audio that the failed attempt had taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,13 @@ class Listener:
         self._on_interim = on_interim
         self._attribute = attribute
         self._first_pause_seconds = first_pause_seconds
-        self._kept: deque[tuple[float, rtc.AudioFrame]] = deque()
-        self._kept_seconds = 0.0
+        self._backlog = Backlog(KEPT_SECONDS)
         self._stream: stt.RecognizeStream | None = None
         self._timeline = Timeline(now)
         self._ended = asyncio.Event()
         self._segment_id = _new_segment_id()
+        self._speaking_since: float | None = None
+        self._has_heard = False
 
     async def listen(self, track: rtc.Track) -> None:
         """Hear a track until it ends or `end` is called; returns when its last words are out."""
@@ -105,89 +108,97 @@ class Listener:
             _end_input(self._stream)
 
     async def _read(self, audio: rtc.AudioStream) -> None:
-        async for event in audio:
-            self.push(event.frame)
-        self.end()
+        try:
+            async for event in audio:
+                self.push(event.frame)
+        finally:
+            self.end()
 
     def push(self, frame: rtc.AudioFrame) -> None:
         """Take captured audio; it goes to the STT at once if there is one, and is kept if not."""
         if self._ended.is_set():
             return
-        if self._stream and self._feed(self._stream, frame):
-            return
-        self._kept.append((self._now(), frame))
-        self._kept_seconds += frame.duration
-        while self._kept_seconds > KEPT_SECONDS:
-            self._kept_seconds -= self._kept.popleft()[1].duration
-
-    def _feed(self, stream: stt.RecognizeStream, frame: rtc.AudioFrame) -> bool:
-        try:
-            stream.push_frame(frame)
-        except RuntimeError:
-            return False
-        self._timeline.push(frame.duration)
-        return True
+        self._backlog.add(frame, self._now())
+        if self._stream:
+            # A stream that has failed meanwhile takes no more; the next one gets it.
+            with contextlib.suppress(RuntimeError):
+                self._stream.push_frame(frame)
+                self._timeline.push(frame.duration)
 
     async def recognise(self) -> None:
         """Keep an STT stream open until the track has ended and all of it was heard."""
-        for failures in itertools.count():
+        try:
+            async with _deadline_after(self._ended, DRAIN_SECONDS):
+                await self._recognise()
+        except TimeoutError:
+            logger.warning("a track's last words did not come within %g s", DRAIN_SECONDS)
+
+    async def _recognise(self) -> None:
+        failures = 0
+        while True:
+            is_last_try = self._ended.is_set()
+            self._has_heard = False
+            opened_at = self._now()
             try:
-                await self._hear_out()
-                if self._ended.is_set() and not self._kept:
+                if await self._hear_out():
                     return
-            except asyncio.CancelledError:
-                raise
             except Exception as error:
                 # A plugin raises whatever its provider makes it: none of it may lose a speaker.
-                logger.warning(
-                    "speech recognition failed %d time(s), trying again: %s",
-                    failures + 1,
-                    type(error).__name__,
-                )
-            if self._ended.is_set() and (failures or not self._kept):
+                logger.warning("speech recognition failed: %s", type(error).__name__)
+            if is_last_try or (self._ended.is_set() and not self._backlog.seconds):
                 return
+            if self._has_heard or self._now() - opened_at > LONGEST_PAUSE_SECONDS:
+                failures = 0
             pause = min(LONGEST_PAUSE_SECONDS, self._first_pause_seconds * 2 ** min(failures, 10))
+            failures += 1
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
 
-    async def _hear_out(self) -> None:
-        """One STT stream, from its opening to its end."""
+    async def _hear_out(self) -> bool:
+        """One STT stream, from its opening to its end; whether it ended because the track did."""
         with self._attribute():
-            stream = self._engine.stream()
+            stream = self._engine.stream(conn_options=_ONE_ATTEMPT)
         self._timeline = timeline = Timeline(self._now)
         try:
-            while self._kept:
-                captured_at, frame = self._kept.popleft()
-                self._kept_seconds -= frame.duration
-                stream.push_frame(frame)
-                timeline.push_captured(frame.duration, captured_at)
+            for captured in self._backlog.restart():
+                stream.push_frame(captured.frame)
+                timeline.push_captured(captured.frame.duration, captured.at)
             self._stream = stream
             if self._ended.is_set():
                 _end_input(stream)
-            async with _deadline_after(self._ended, DRAIN_SECONDS):
-                async for event in stream:
-                    await self._take(event, timeline)
+            async for event in stream:
+                await self._take(event, timeline)
+            return self._ended.is_set()
         finally:
             self._stream = None
             await stream.aclose()
 
     async def _take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
+        if event.type is stt.SpeechEventType.START_OF_SPEECH:
+            self._speaking_since = self._speaking_since or self._now()
         said = event.alternatives[0] if event.alternatives else None
         if said is None or not said.text.strip():
             return
         if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
+            self._has_heard = True
+            self._speaking_since = self._speaking_since or self._now()
             await self._on_interim(
                 Interim(self._segment_id, self._speaker.identity, self._speaker.track_id, said.text)
             )
         elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            self._has_heard = True
             segment = self._segment(said, timeline)
+            self._backlog.heard(said.end_time if _has_times(said) else timeline.pushed)
             self._segment_id = _new_segment_id()
+            self._speaking_since = None
             await self._on_segment(segment)
 
     def _segment(self, said: stt.SpeechData, timeline: Timeline) -> Segment:
-        start = timeline.at(said.start_time)
-        has_times = said.end_time > said.start_time
-        end = timeline.end_at(said.end_time) if has_times else self._now()
+        now = self._now()
+        if _has_times(said):
+            start, end = timeline.at(said.start_time), timeline.end_at(said.end_time)
+        else:
+            start, end = now if self._speaking_since is None else self._speaking_since, now
         return Segment(
             segment_id=self._segment_id,
             speaker=self._speaker.identity,
@@ -199,6 +210,11 @@ class Listener:
             confidence=round(said.confidence, 3) if said.confidence else None,
             track_id=self._speaker.track_id,
         )
+
+
+def _has_times(said: stt.SpeechData) -> bool:
+    """Some providers do not say when something was said, and leave both times at 0."""
+    return said.end_time > said.start_time
 
 
 def _end_input(stream: stt.RecognizeStream) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from livekit.agents import stt, vad
 
-from .errors import DispatchError, SettingsError
+from .errors import DispatchError, SettingsError, TranscriberError
 from .request import TranscriptionRequest
 from .settings import AgentSettings, ModelChoice
 from .speech_model import BUNDLED_MODEL, SpeechModel, language_missing
@@ -50,13 +50,17 @@ def check_request(settings: AgentSettings, request: TranscriptionRequest) -> Non
     """Refuse what can be known to fail before a job is accepted.
 
     Raises:
-        DispatchError: a tenant that is not allowed, or a language that the embedded model lacks.
-        SettingsError: no such provider.
+        DispatchError: a tenant that is not allowed, a language that the embedded model lacks, or
+            keyterms for a model that takes none.
+        SettingsError: no such provider, or no key for it.
     """
     if settings.tenants and request.tenant not in settings.tenants:
         raise DispatchError(f"tenant {request.tenant!r} is not among TALLYROOM_TENANTS")
     choice = settings.stt_choice
     _builder(choice)
+    _check_key(settings, choice)
+    if request.keyterms and choice.provider == "deepgram" and not takes_keyterms(choice.model):
+        raise DispatchError(f"keyterms need a nova-3 model, TALLYROOM_STT is {'/'.join(choice)}")
     speaks_english_only = choice.provider == EMBEDDED and choice.model.endswith(".en")
     if speaks_english_only and request.language.partition("-")[0].lower() != "en":
         raise DispatchError(language_missing(choice.model, request.language, ["en"]))
@@ -71,11 +75,40 @@ def build_stt(
     """The STT for one job; its sockets go through `http_session` where the provider has any.
 
     Raises:
-        SettingsError: no such provider, or no key for it.
+        SettingsError: no such provider, no key for it, or a model that the plugin refuses.
         SpeechModelError: the embedded model lacks the language.
     """
     choice = settings.stt_choice
-    return _builder(choice)(settings, request, warm, http_session, choice.model)
+    build = _builder(choice)
+    _check_key(settings, choice)
+    try:
+        return build(settings, request, warm, http_session, choice.model)
+    except TranscriberError:
+        raise
+    except ValueError as error:
+        raise SettingsError(f"TALLYROOM_STT={'/'.join(choice)} cannot be used: {error}") from error
+
+
+def takes_keyterms(model: str) -> bool:
+    """Whether a model of Deepgram's takes keyterms; the others take weighted keywords.
+
+    https://developers.deepgram.com/docs/keyterm
+    """
+    return model.startswith("nova-3")
+
+
+def _check_key(settings: AgentSettings, choice: ModelChoice) -> None:
+    keys = {
+        "deepgram": {"DEEPGRAM_API_KEY": settings.deepgram_api_key.get_secret_value()},
+        "openai": {"OPENAI_API_KEY": settings.openai_api_key.get_secret_value()},
+        "livekit": {
+            "LIVEKIT_API_KEY": settings.livekit_api_key,
+            "LIVEKIT_API_SECRET": settings.livekit_api_secret.get_secret_value(),
+        },
+    }
+    missing = [variable for variable, key in keys.get(choice.provider, {}).items() if not key]
+    if missing:
+        raise SettingsError(f"TALLYROOM_STT={'/'.join(choice)} needs {' and '.join(missing)}")
 
 
 def _deepgram(
@@ -87,16 +120,13 @@ def _deepgram(
 ) -> stt.STT[Any]:
     from livekit.plugins import deepgram
 
-    key = settings.deepgram_api_key.get_secret_value()
-    if not key:
-        raise SettingsError(f"TALLYROOM_STT=deepgram/{model} needs DEEPGRAM_API_KEY")
     options: dict[str, Any] = {"keyterm": list(request.keyterms)} if request.keyterms else {}
     return deepgram.STT(
         model=model,
         language=request.language,
         interim_results=True,
         smart_format=True,
-        api_key=key,
+        api_key=settings.deepgram_api_key.get_secret_value(),
         base_url=settings.deepgram_base_url,
         http_session=http_session(),
         **options,
@@ -112,16 +142,13 @@ def _openai(
 ) -> stt.STT[Any]:
     from livekit.plugins import openai
 
-    key = settings.openai_api_key.get_secret_value()
-    if not key:
-        raise SettingsError(f"TALLYROOM_STT=openai/{model} needs OPENAI_API_KEY")
     options: dict[str, Any] = (
         {"base_url": settings.openai_base_url} if settings.openai_base_url else {}
     )
     return openai.STT(
         model=model,
         language=request.language.partition("-")[0],
-        api_key=key,
+        api_key=settings.openai_api_key.get_secret_value(),
         use_realtime=True,
         **options,
     )

@@ -20,11 +20,18 @@ def render(meeting: Meeting, segments: Sequence[Segment], format_: TranscriptFor
     return _RENDERERS[format_](meeting, segments)
 
 
+_DIRECTION_CHANGES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""They show what follows in another order, even across what is not theirs."""
+
+
 def one_line(text: str) -> str:
     """Without line breaks and control characters: safe to print on a terminal, in one line."""
     spaced = re.sub(r"\s+", " ", text)
     return "".join(
-        char for char in spaced if unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp")
+        char
+        for char in spaced
+        if unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp")
+        and char not in _DIRECTION_CHANGES
     ).strip()
 
 
@@ -137,4 +144,4 @@ def _escape_cue(text: str) -> str:
 
 
 def _break_arrow(text: str) -> str:
-    return text.replace("-->", "->")
+    return re.sub(r"-{2,}>", "->", text)

@@ -11,6 +11,9 @@ from .errors import DispatchError
 
 MAX_METADATA_BYTES = 64 * 1024
 
+_SHOWN_PROBLEMS = 5
+_SHOWN_CHARACTERS = 64
+
 
 class TranscriptFormat(StrEnum):
     """The files that a transcript can be had as."""
@@ -54,8 +57,12 @@ class TranscriptionRequest(BaseModel):
         Raises:
             DispatchError: one line that names what cannot be done.
         """
-        if len(metadata.encode()) > MAX_METADATA_BYTES:
-            raise DispatchError(f"metadata is over {MAX_METADATA_BYTES} bytes")
+        try:
+            size = len(metadata.encode())
+        except UnicodeEncodeError:
+            raise DispatchError("metadata is not UTF-8") from None
+        if size > MAX_METADATA_BYTES:
+            raise DispatchError(f"metadata has {size} bytes, {MAX_METADATA_BYTES} are allowed")
         try:
             return cls.model_validate_json(metadata.strip() or "{}")
         except ValidationError as error:
@@ -67,14 +74,17 @@ class TranscriptionRequest(BaseModel):
 
 
 def _one_line(error: ValidationError) -> str:
-    problems = []
-    for problem in error.errors(include_url=False, include_input=False):
+    """The first few problems, each with the field that it is in."""
+    problems, unknown = [], False
+    for problem in error.errors(include_url=False, include_input=False)[:_SHOWN_PROBLEMS]:
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            known = ", ".join(TranscriptionRequest.model_fields)
-            problems.append(f"{where!r} is not known; known are {known}")
+            unknown = True
+            problems.append(f"{where[:_SHOWN_CHARACTERS]!r} is not known")
         elif where:
             problems.append(f"{where}: {problem['msg']}")
         else:
             problems.append(f"metadata is not a JSON object: {problem['msg']}")
+    if unknown:
+        problems.append(f"known are {', '.join(TranscriptionRequest.model_fields)}")
     return "; ".join(problems)

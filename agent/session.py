@@ -181,6 +181,10 @@ class TranscriptionSession:
         return timer
 
     async def _on_segment(self, segment: Segment) -> None:
+        """At once to the room and to the disk: neither waits for the other."""
+        await asyncio.gather(self._caption(segment), self._write_down(segment))
+
+    async def _caption(self, segment: Segment) -> None:
         if self._captions:
             await self._captions.publish(
                 segment_id=segment.segment_id,
@@ -189,6 +193,8 @@ class TranscriptionSession:
                 text=segment.text,
                 final=True,
             )
+
+    async def _write_down(self, segment: Segment) -> None:
         if self._transcript:
             try:
                 await self._transcript.add(segment)

@@ -36,7 +36,26 @@ class Timeline:
         if not self._positions or began - self.at(self._pushed) > _JITTER_SECONDS:
             self._positions.append(self._pushed)
             self._times.append(max(0.0, began))
+        else:
+            self._correct(began)
         self._pushed += duration
+
+    @property
+    def pushed(self) -> float:
+        """How much audio has gone into the stream, in seconds."""
+        return self._pushed
+
+    def _correct(self, began: float) -> None:
+        """Move the last note back if audio would lie in the future otherwise.
+
+        That is so when a gap was none: the audio was only late, and came in a burst.
+        """
+        late = self.at(self._pushed) - began
+        if late > 0:
+            before = 0.0
+            if len(self._positions) > 1:
+                before = self._times[-2] + self._positions[-1] - self._positions[-2]
+            self._times[-1] = max(before, self._times[-1] - late)
 
     def at(self, position: float) -> float:
         """The meeting's time of a position in the stream, both in seconds."""

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import DispatchError
+from agent.request import MAX_METADATA_BYTES, TranscriptFormat, TranscriptionRequest
+
+CONTRACT = {
+    "title",
+    "tenant",
+    "tags",
+    "language",
+    "keyterms",
+    "captions",
+    "transcript_formats",
+    "leave_after_minutes",
+    "leave_when_alone_seconds",
+}
+
+
+def refusal(metadata: str) -> str:
+    with pytest.raises(DispatchError) as caught:
+        TranscriptionRequest.parse(metadata)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_names_are_those_of_the_contract() -> None:
+    assert set(TranscriptionRequest.model_fields) == CONTRACT
+
+
+@pytest.mark.parametrize("metadata", ["", "  \n", "{}"])
+def test_nothing_asks_for_the_defaults(metadata: str) -> None:
+    assert TranscriptionRequest.parse(metadata).model_dump() == {
+        "title": "",
+        "tenant": "",
+        "tags": (),
+        "language": "en",
+        "keyterms": (),
+        "captions": True,
+        "transcript_formats": ("md", "vtt", "srt", "txt", "json"),
+        "leave_after_minutes": None,
+        "leave_when_alone_seconds": 20.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("title", "x" * 513),
+        ("title", 5),
+        ("tenant", "x" * 129),
+        ("tags", "planning"),
+        ("tags", ["x"] * 51),
+        ("tags", [" "]),
+        ("tags", ["x" * 129]),
+        ("language", ""),
+        ("language", "english language"),
+        ("language", "en\n"),
+        ("keyterms", ["x"] * 101),
+        ("keyterms", [1]),
+        ("captions", "perhaps"),
+        ("transcript_formats", ["pdf"]),
+        ("leave_after_minutes", 0),
+        ("leave_after_minutes", -1),
+        ("leave_after_minutes", "soon"),
+        ("leave_when_alone_seconds", -0.1),
+        ("leave_when_alone_seconds", None),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_it(name: str, value: Any) -> None:
+    assert refusal(json.dumps({name: value})).startswith((f"{name}: ", f"{name}.0: "))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_no_endless_waits(number: str) -> None:
+    for name in ("leave_after_minutes", "leave_when_alone_seconds"):
+        assert refusal(f'{{"{name}": {number}}}').startswith(f"{name}: ")
+
+
+def test_every_problem_is_said_and_what_is_known() -> None:
+    message = refusal('{"titel": "x", "captions": "perhaps", "line\\nbreak": 1}')
+    assert "captions: " in message
+    assert "'titel' is not known; " in message
+    assert r"'line\nbreak' is not known; known are title, tenant, " in message
+    assert message.count("known are") == 1
+
+
+def test_a_message_stays_short_whatever_is_sent() -> None:
+    many = json.dumps({f"{number:03}{'x' * 100}": 1 for number in range(300)})
+    assert len(refusal(many)) < 700
+
+
+@pytest.mark.parametrize(
+    "metadata", ["{", "[]", "null", '"title"', "title=x", "[" * 10_000, '{"title": "\\ud800"}']
+)
+def test_what_is_no_json_object_is_refused(metadata: str) -> None:
+    assert refusal(metadata).startswith("metadata is not a JSON object: ")
+
+
+def test_what_is_no_text_is_refused() -> None:
+    assert refusal('{"title": "\udcff"}') == "metadata is not UTF-8"
+
+
+def test_huge_metadata_is_refused_before_it_is_read() -> None:
+    around = len('{"title":""}')
+    fits = '{"title":"' + " " * (MAX_METADATA_BYTES - around) + '"}'
+    assert TranscriptionRequest.parse(fits).title == ""
+    assert refusal(fits + " ") == "metadata has 65537 bytes, 65536 are allowed"
+
+
+def test_surrounding_space_is_no_part_of_a_value() -> None:
+    request = TranscriptionRequest.parse(
+        '{"title": " Weekly ", "tenant": " acme\\n", "tags": [" a"]}'
+    )
+    assert (request.title, request.tenant, request.tags) == ("Weekly", "acme", ("a",))
+
+
+def test_metadata_leaves_out_what_is_at_its_default() -> None:
+    assert TranscriptionRequest().to_metadata() == "{}"
+    assert TranscriptionRequest(title="Weekly", captions=True).to_metadata() == '{"title":"Weekly"}'
+
+
+labels = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "title": st.text(max_size=40).map(str.strip),
+            "tenant": st.text(max_size=20).map(str.strip),
+            "tags": st.lists(labels, max_size=3).map(tuple),
+            "language": st.sampled_from(["en", "de-CH", "zh-Hant-TW", "multi"]),
+            "keyterms": st.lists(labels, max_size=3).map(tuple),
+            "captions": st.booleans(),
+            "transcript_formats": st.lists(st.sampled_from(TranscriptFormat)).map(tuple),
+            "leave_after_minutes": st.none() | st.floats(0.1, 1e6),
+            "leave_when_alone_seconds": st.floats(0, 1e6),
+        },
+    )
+)
+def test_metadata_comes_back_as_it_went(values: dict[str, Any]) -> None:
+    request = TranscriptionRequest(**values)
+    assert TranscriptionRequest.parse(request.to_metadata()) == request
