@@ -60,18 +60,23 @@ def read_entries(path: Path) -> tuple[list[Entry], int]:
     Raises:
         JournalError: the file cannot be read.
     """
-    entries: list[Entry] = []
-    damaged = 0
     try:
         with path.open("rb") as file:
-            for line in _lines(file):
-                entry = decode(line) if line.endswith(b"\n") else None
-                if entry is None:
-                    damaged += 1
-                else:
-                    entries.append(entry)
+            return decode_lines(file)
     except OSError as error:
         raise JournalError(f"cannot read journal {path}: {error.strerror}") from error
+
+
+def decode_lines(file: IO[bytes]) -> tuple[list[Entry], int]:
+    """The entries of a journal's bytes that can be trusted, and how many lines could not."""
+    entries: list[Entry] = []
+    damaged = 0
+    for line in _lines(file):
+        entry = decode(line) if line.endswith(b"\n") else None
+        if entry is None:
+            damaged += 1
+        else:
+            entries.append(entry)
     return entries, damaged
 
 

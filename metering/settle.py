@@ -88,7 +88,9 @@ async def settle_journal(path: Path, ledger: Ledger, settings: MeterSettings) ->
         JournalCorrupt: it does not say whose run it is.
         LedgerError: the store cannot take it; the journal stays where it is.
     """
-    record = await settle_run(read_run(path), ledger, settings)
+    run = read_run(path)
+    record = await settle_run(run, ledger, settings)
+    await ledger.drop_journal(run.info.run_id)
     log_record(record)
     retire(path, SETTLED_FOLDER)
     return record

@@ -1,11 +1,16 @@
-"""Settles what dead jobs left behind, from the worker process, at its start and each minute."""
+"""What a worker does for the jobs of its machine, and for those of machines that have gone.
+
+It settles what dead jobs left behind, at its start and each minute. Where the store is shared it
+also ships the journals of living jobs, every few seconds.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from .errors import MeteringError
 from .settings import MeterSettings
@@ -19,24 +24,52 @@ INTERVAL_SECONDS = 60.0
 
 
 async def sweep_forever(interval_seconds: float = INTERVAL_SECONDS) -> None:
-    """Sweep now and at every interval, until cancelled; one that fails is logged."""
+    """Settle dead jobs' journals now and at every interval, until cancelled."""
     # Imported on a thread: a worker whose loop stands still for a second misses dispatches.
     settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
+    await _repeat(lambda: settle.sweep(MeterSettings.load()), interval_seconds)
+
+
+async def ship_forever() -> None:
+    """Ship living jobs' journals to a shared store, and settle those of lost machines.
+
+    Returns at once where the store is a file of this machine: it would go with the journals.
+    """
+    if not MeterSettings.load().database_url:
+        return
+    shipping = await asyncio.to_thread(importlib.import_module, "metering.shipping")
+
+    async def ship() -> None:
+        settings = MeterSettings.load()
+        async with shipping.Ledger(settings.ledger_url) as ledger:
+            await shipping.ship_journals(ledger, settings)
+            await shipping.settle_lost(ledger, settings)
+
+    await _repeat(ship, shipping.SHIP_SECONDS)
+
+
+async def _repeat(work: Callable[[], Awaitable[Any]], interval_seconds: float) -> None:
+    """Do it now and at every interval; where it fails it is logged once, until it works again."""
+    failing = False
     while True:
         try:
-            await settle.sweep(MeterSettings.load())
+            await work()
+            failing = False
         except MeteringError as error:
-            logger.error("dead jobs' journals cannot be settled now: %s", error)
+            if not failing:
+                logger.error("metering waits for its store: %s", error)
+            failing = True
         await asyncio.sleep(interval_seconds)
 
 
 def attach_sweeper(server: AgentServer) -> None:
-    """Let a worker sweep for as long as it runs."""
+    """Let a worker sweep, and ship where the store is shared, for as long as it runs."""
     tasks: set[asyncio.Task[None]] = set()
 
     def start() -> None:
-        task = asyncio.get_running_loop().create_task(sweep_forever(), name="tallyroom-sweeper")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        for work in (sweep_forever, ship_forever):
+            task = asyncio.get_running_loop().create_task(work(), name=f"tallyroom-{work.__name__}")
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     server.on("worker_started", start)

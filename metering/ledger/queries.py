@@ -163,6 +163,47 @@ async def run_quantities(ledger: Ledger, run_id: str) -> dict[tuple[str, str], D
         return {(row.instance_id, row.meter): row.quantity for row in rows}
 
 
+async def shipped_length(ledger: Ledger, run_id: str) -> int:
+    """How many bytes of a living run's journal are in the store.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    parts = schema.journal_parts
+    query = select(func.max(parts.c.start + parts.c.length)).where(parts.c.run_id == run_id)
+    async with ledger.reading() as connection:
+        return await connection.scalar(query) or 0
+
+
+async def lost_runs(ledger: Ledger, before: datetime) -> list[str]:
+    """Runs of whose journal nothing has come since `before`, and which have not been settled.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    parts = schema.journal_parts
+    query = (
+        select(parts.c.run_id)
+        .group_by(parts.c.run_id)
+        .having(func.max(parts.c.shipped_at) < before)
+        .order_by(parts.c.run_id)
+    )
+    async with ledger.reading() as connection:
+        return list(await connection.scalars(query))
+
+
+async def shipped_journal(ledger: Ledger, run_id: str) -> bytes:
+    """What the store has of a living run's journal.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    parts = schema.journal_parts
+    query = select(parts.c.content).where(parts.c.run_id == run_id).order_by(parts.c.start)
+    async with ledger.reading() as connection:
+        return "".join(await connection.scalars(query)).encode()
+
+
 async def unclaimed(ledger: Ledger) -> list[tuple[str, str]]:
     """Instances and meters that are stored and in no job's record.
 

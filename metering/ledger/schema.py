@@ -194,6 +194,17 @@ charges = Table(
     Column("disputed", JSON),
 )
 
+journal_parts = Table(
+    "journal_parts",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("start", Integer, primary_key=True, autoincrement=False),
+    Column("length", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("shipped_at", UtcStamp, nullable=False),
+    Index(None, "shipped_at"),
+)
+
 people = Table(
     "people",
     metadata,

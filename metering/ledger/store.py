@@ -182,6 +182,24 @@ class Ledger:
                 await connection.execute(schema.charges.insert(), rows)
             return revision
 
+    async def keep_journal_part(self, run_id: str, start: int, content: str) -> None:
+        """Append a piece of a living run's journal, which begins at byte `start` of it."""
+        async with self._writing() as connection:
+            row = {
+                "run_id": run_id,
+                "start": start,
+                "length": len(content.encode()),
+                "content": content,
+                "shipped_at": utc_now(),
+            }
+            await insert_new(connection, schema.journal_parts, [row])
+
+    async def drop_journal(self, run_id: str) -> None:
+        """Forget the pieces of a journal: its run is settled."""
+        async with self._writing() as connection:
+            parts = schema.journal_parts
+            await connection.execute(parts.delete().where(parts.c.run_id == run_id))
+
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for queries."""

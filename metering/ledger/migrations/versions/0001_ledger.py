@@ -115,6 +115,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "revision", "position", name="pk_charges"),
     )
     op.create_table(
+        "journal_parts",
+        sa.Column("run_id", sa.String, nullable=False),
+        sa.Column("start", sa.Integer, nullable=False),
+        sa.Column("length", sa.Integer, nullable=False),
+        sa.Column("content", sa.Text, nullable=False),
+        sa.Column("shipped_at", sa.String, nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "start", name="pk_journal_parts"),
+    )
+    op.create_index("ix_journal_parts_shipped_at", "journal_parts", ["shipped_at"])
+    op.create_table(
         "people",
         sa.Column("pseudonym", sa.String, nullable=False),
         sa.Column("identity", sa.Text, nullable=False, unique=True),
