@@ -13,23 +13,23 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import io
 import logging
 import uuid
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .clock import RunClock
 from .errors import JournalError, MeteringError, SettingsError
-from .journal import SUFFIX, Entry, JournalWriter
+from .journal import SUFFIX, Entry, JournalWriter, decode_lines, read_entries
 from .meters.attribution import attribution
 from .meters.connections import ConnectionMeter
 from .meters.models import Model, ModelMeter
 from .meters.room import RoomMeter
 from .recorder import Recorder
-from .run import RunInfo, Status, fold
+from .run import Run, RunInfo, Status, fold
 from .settings import MeterSettings
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class JobMeter:
         tags: Iterable[str] | None = None,
     ) -> None:
         """Set what the cost record says of the job; what is not given stays as it is."""
-        changes = {"tenant": tenant, "title": title, "tags": list(tags) if tags else None}
+        changes = {"tenant": tenant, "title": title, "tags": None if tags is None else list(tags)}
         self._recorder.describe(
             **{name: value for name, value in changes.items() if value is not None}
         )
@@ -200,17 +200,29 @@ class JobMeter:
         )
         if self._journal:
             await asyncio.to_thread(self._journal.finish)
-        await self._settle(self._journal.path if self._journal else None)
+        await self._settle(self._journal)
 
-    async def _settle(self, path: Path | None) -> None:
+    async def _settle(self, journal: JournalWriter | None) -> None:
         # SQL and prices come into the process only now that the meeting is over, and on a thread:
         # other shutdown callbacks run on the loop meanwhile.
         settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
-        if path is None:
-            await settle.settle_in_memory(fold(self._entries or ()), self._settings)
+        if journal is None or journal.unwritten:
+            run = fold(self._entries or ()) if journal is None else whole_run(journal)
+            await settle.settle_in_memory(run, self._settings)
             return
         async with settle.Ledger(self._settings.ledger_url) as ledger:
-            await settle.settle_journal(path, ledger, self._settings)
+            await settle.settle_journal(journal.path, ledger, self._settings)
+
+
+def whole_run(journal: JournalWriter) -> Run:
+    """A finished journal's run, with the lines that the disk did not take.
+
+    Raises:
+        JournalError: what was written cannot be read.
+    """
+    written, damaged = read_entries(journal.path)
+    unwritten, _ = decode_lines(io.BytesIO(journal.unwritten))
+    return fold([*written, *unwritten], damaged_lines=damaged)
 
 
 async def record_declined(

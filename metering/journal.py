@@ -113,8 +113,7 @@ class JournalWriter:
         self._dirty = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._fd = _create_locked(path)
         except OSError as error:
             raise JournalError(f"cannot create journal {path}: {error.strerror}") from error
         self._thread = threading.Thread(target=self._run, name="tallyroom-journal", daemon=True)
@@ -131,6 +130,11 @@ class JournalWriter:
         """
         self._pending.put(None)
         self._thread.join()
+
+    @property
+    def unwritten(self) -> bytes:
+        """Whole lines that could not be written; of interest after `finish`."""
+        return bytes(self._unwritten)
 
     def release(self) -> None:
         """Close the file, and with it give up the lock."""
@@ -201,6 +205,21 @@ class JournalWriter:
         if self.failing:
             logger.warning("metering journal can be written again")
         self.failing = False
+
+
+def _create_locked(path: Path) -> int:
+    """A new file, locked before a sweeper can find it and take it for a dead run's."""
+    unfound = path.with_suffix(".part")
+    fd = os.open(unfound, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.link(unfound, path)
+    except OSError:
+        os.close(fd)
+        raise
+    finally:
+        unfound.unlink(missing_ok=True)
+    return fd
 
 
 def try_lock(path: Path) -> IO[bytes] | None:

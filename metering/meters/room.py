@@ -121,6 +121,8 @@ class RoomMeter:
         if self._session is None and self._room.isconnected():
             self._entered()
         is_local = participant is self._room.local_participant
+        if is_local:
+            self._end_former_self()
         kind = "agent" if is_local else KIND_NAMES.get(participant.kind, "webrtc")
         self._recorder.person(participant.identity, participant.name)
         self._connections[participant.sid] = self._open(
@@ -131,6 +133,12 @@ class RoomMeter:
             participant=participant.identity,
             ending=Ending.WITH_RUN if is_local else Ending.UNSEEN,
         )
+
+    def _end_former_self(self) -> None:
+        """After a full reconnect we are another participant to the server; the first is gone."""
+        for connection in self._connections.values():
+            if self._is_local(connection):
+                connection.close()
 
     def instance_id(self, participant: rtc.Participant) -> str:
         """What makes a join the same one for every agent and webhook that sees it."""

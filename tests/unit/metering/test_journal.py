@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import json
 import os
@@ -434,6 +435,38 @@ def test_a_full_disk_loses_nothing_once_there_is_room(
     assert (damaged, len(entries)) == expected
     assert caplog.text.count("cannot be written") == 1
     assert caplog.text.count("can be written again") == 1
+
+
+def test_a_disk_that_stays_full_leaves_the_rest_to_whoever_finishes(
+    make_journal: Open, path: Path, disk: Disk
+) -> None:
+    journal = make_journal(Beats())
+    disk.room = 22 + 5
+    for number in range(3):
+        journal.append({"number": number})
+    journal.finish()
+    assert journal.unwritten == encode({"number": 1}) + encode({"number": 2})
+    assert read_entries(path) == ([{"number": 0}], 1)
+
+
+def test_a_journal_is_locked_before_it_can_be_found(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between making and locking it a sweeper would take it for a dead run's, and put it aside."""
+    seen = []
+    flock = fcntl.flock
+
+    def look(file: int, operation: int) -> None:
+        seen.append(path.exists())
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", look)
+    journal = JournalWriter(path, beat=lambda: ())
+    assert seen == [False]
+    assert try_lock(path) is None
+    journal.finish()
+    journal.release()
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
 def test_a_disk_that_fills_up_again_and_again_loses_nothing(

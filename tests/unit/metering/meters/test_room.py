@@ -247,6 +247,18 @@ def test_what_a_price_may_depend_on(scene: Scene, kind: int, name: str) -> None:
     assert scene.connection("somebody").attributes == {"kind": name}
 
 
+def test_a_full_reconnect_makes_us_another_participant(scene: Scene) -> None:
+    scene.room.connect()
+    scene.pass_by(10)
+    scene.room.local_participant = Participant(
+        "agent-1", "PA_agent_again", kind=Kind.PARTICIPANT_KIND_AGENT, joined_at=scene.now
+    )
+    scene.meter.notice()
+    scene.pass_by(5)
+    scene.room.disconnect(rtc.DisconnectReason.CLIENT_INITIATED)
+    assert [usage.quantity for usage in scene.connections("agent-1")] == [10, 5]
+
+
 def test_we_are_an_agent_whatever_our_token_says(scene: Scene) -> None:
     scene.room.local_participant.kind = Kind.PARTICIPANT_KIND_STANDARD
     scene.room.connect()
