@@ -28,6 +28,7 @@ class WorkerProcess:
         server: the LiveKit server that it registers with.
         data_dir: its `TALLYROOM_DATA_DIR`.
         settings: further environment variables; they win over ours.
+        program: what Python runs: the transcriber, or a path of another agent.
 
     Attributes:
         log: every line of its JSON log so far.
@@ -38,7 +39,9 @@ class WorkerProcess:
         server: LocalServer | RemoteServer,
         data_dir: Path,
         settings: Mapping[str, str] | None = None,
+        program: tuple[str, ...] = ("-m", "agent"),
     ) -> None:
+        self._program = program
         self.log: list[LogEntry] = []
         self.env = {
             **os.environ,
@@ -69,7 +72,7 @@ class WorkerProcess:
             TimeoutError: it did not register in time.
         """
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agent", "start", "--log-level", "INFO"),
+            *(sys.executable, *self._program, "start", "--log-level", "INFO"),
             cwd=ROOT,
             env=self.env,
             stdin=asyncio.subprocess.DEVNULL,
@@ -93,12 +96,18 @@ class WorkerProcess:
                     raise RuntimeError(f"the worker has ended: {' '.join(self._other_output[-5:])}")
                 await self._logged.wait()
 
-    async def stop(self, *, timeout: float = STOP_SECONDS) -> int:
-        """Ask it to drain and end, as a deploy does; returns its exit code."""
+    async def stop(self, *, timeout: float = STOP_SECONDS, everyone: bool = False) -> int:
+        """Ask it to drain and end, as a deploy does; returns its exit code.
+
+        `everyone` sends the signal to the processes of its jobs, too, as a terminal does.
+        """
         if self._process is None:
             return 0
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+            if everyone:
+                os.killpg(self.pid, signal.SIGTERM)
+            else:
+                self._process.send_signal(signal.SIGTERM)
         try:
             return await asyncio.wait_for(self._process.wait(), timeout)
         except TimeoutError:
