@@ -182,16 +182,19 @@ class TranscriptionSession:
 
     async def _on_segment(self, segment: Segment) -> None:
         """At once to the room and to the disk: neither waits for the other."""
-        await asyncio.gather(self._caption(segment), self._write_down(segment))
+        await asyncio.gather(self._caption(segment, final=True), self._write_down(segment))
 
-    async def _caption(self, segment: Segment) -> None:
+    async def _on_interim(self, interim: Interim) -> None:
+        await self._caption(interim, final=False)
+
+    async def _caption(self, said: Segment | Interim, *, final: bool) -> None:
         if self._captions:
             await self._captions.publish(
-                segment_id=segment.segment_id,
-                speaker=segment.speaker,
-                track_id=segment.track_id,
-                text=segment.text,
-                final=True,
+                segment_id=said.segment_id,
+                speaker=said.speaker,
+                track_id=said.track_id,
+                text=said.text,
+                final=final,
             )
 
     async def _write_down(self, segment: Segment) -> None:
@@ -200,13 +203,3 @@ class TranscriptionSession:
                 await self._transcript.add(segment)
             except TranscriptError as error:
                 logger.error("a segment is only in memory: %s", error)
-
-    async def _on_interim(self, interim: Interim) -> None:
-        if self._captions:
-            await self._captions.publish(
-                segment_id=interim.segment_id,
-                speaker=interim.speaker,
-                track_id=interim.track_id,
-                text=interim.text,
-                final=False,
-            )
