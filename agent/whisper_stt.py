@@ -127,7 +127,7 @@ def quietest(samples: NDArray[np.int16]) -> int:
     if count == 0:
         return len(samples)
     loudness = np.square(samples[: count * window].astype(np.float64)).reshape(count, window).sum(1)
-    return int(loudness.argmin()) * window + window // 2
+    return int(np.argmin(loudness)) * window + window // 2
 
 
 class _WhisperStream(stt.RecognizeStream):
