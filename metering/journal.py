@@ -11,6 +11,7 @@ run is dead and its journal may be settled by whoever takes the lock.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -209,16 +210,17 @@ class JournalWriter:
 
 def _create_locked(path: Path) -> int:
     """A new file, locked before a sweeper can find it and take it for a dead run's."""
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     unfound = path.with_suffix(".part")
     fd = os.open(unfound, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.link(unfound, path)
+        unfound.rename(path)
     except OSError:
         os.close(fd)
-        raise
-    finally:
         unfound.unlink(missing_ok=True)
+        raise
     return fd
 
 
