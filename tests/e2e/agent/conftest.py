@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -65,6 +66,12 @@ class Tallyroom:
     def transcript(self, job_id: str) -> Any:
         folder = self.data / "transcripts" / job_id
         return json.loads((folder / "transcript.json").read_text("utf-8"))
+
+
+def own_worker(server: LocalServer, data: Path) -> WorkerProcess:
+    """A worker of one test's own, by a name of its own: no other worker is offered its jobs."""
+    name = f"transcriber-{secrets.token_hex(4)}"
+    return WorkerProcess(server, data, {"TALLYROOM_AGENT_NAME": name})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from demo.server import LocalServer
 from demo.speaker import Speaker
-from demo.worker_process import WorkerProcess
-from tests.e2e.agent.conftest import Tallyroom
+from tests.e2e.agent.conftest import Tallyroom, own_worker
 
 
 async def test_a_data_folder_that_cannot_be_written_costs_no_caption_and_no_record(
@@ -16,7 +15,7 @@ async def test_a_data_folder_that_cannot_be_written_costs_no_caption_and_no_reco
     # Permissions do not bind root, a file in the folder's place does.
     blocked = tmp_path / "file"
     blocked.write_text("")
-    async with WorkerProcess(livekit_server, blocked / "data") as worker:
+    async with own_worker(livekit_server, blocked / "data") as worker:
         tallyroom = Tallyroom(worker, blocked / "data")
         async with Speaker(livekit_server, room_name, "alice") as alice:
             job_id = await tallyroom.dispatch(room_name, tenant="acme")
@@ -46,7 +45,7 @@ async def test_a_store_that_is_no_database_keeps_the_journal_until_it_is_one(
 ) -> None:
     store = tmp_path / "ledger.sqlite3"
     store.write_bytes(b"this is no database, " * 100)
-    async with WorkerProcess(livekit_server, tmp_path) as worker:
+    async with own_worker(livekit_server, tmp_path) as worker:
         tallyroom = Tallyroom(worker, tmp_path)
         async with Speaker(livekit_server, room_name, "alice"):
             job_id = await tallyroom.dispatch(room_name)

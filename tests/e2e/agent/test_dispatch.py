@@ -11,8 +11,8 @@ from livekit import api
 
 from demo.server import LocalServer
 from demo.speaker import Speaker
-from demo.worker_process import LogEntry, WorkerProcess
-from tests.e2e.agent.conftest import Ran, Tallyroom
+from demo.worker_process import LogEntry
+from tests.e2e.agent.conftest import Ran, Tallyroom, own_worker
 
 HOSTILE_NAMES = {
     "slashes and dots": "../../etc/passwd/..",
@@ -37,7 +37,7 @@ async def test_a_dispatch_before_any_worker_is_asked_again(
     livekit_server: LocalServer, room_name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = tmp_path_factory.mktemp("data")
-    worker = WorkerProcess(livekit_server, data)
+    worker = own_worker(livekit_server, data)
     tallyroom = Tallyroom(worker, data)
     asking = asyncio.create_task(tallyroom.run("dispatch", room_name, "--json"))
     async with worker:
@@ -141,7 +141,7 @@ async def test_wrong_keys_and_no_server_are_one_clear_line(
     reason: str,
 ) -> None:
     data = tmp_path_factory.mktemp("data")
-    tallyroom = Tallyroom(WorkerProcess(livekit_server, data), data)
+    tallyroom = Tallyroom(own_worker(livekit_server, data), data)
     assert reason in assert_refused(await tallyroom.run("dispatch", "room", **env))
     examined = await tallyroom.run("doctor", "--json", **env)
     assert examined.code == 1

@@ -11,9 +11,8 @@ from pathlib import Path
 from agent.transcript import read_transcript
 from demo.server import LocalServer
 from demo.speaker import Speaker
-from demo.worker_process import WorkerProcess
 from metering.journal import HEARTBEAT_SECONDS, SUFFIX
-from tests.e2e.agent.conftest import Tallyroom
+from tests.e2e.agent.conftest import Tallyroom, own_worker
 
 # The heartbeat that never came, and a busy machine's delay in noticing anything.
 TOLERANCE_SECONDS = HEARTBEAT_SECONDS + 0.5
@@ -37,7 +36,7 @@ async def test_a_killed_job_is_settled_by_its_worker_as_recovered(
     livekit_server: LocalServer, room_name: str, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    async with WorkerProcess(livekit_server, data) as worker:
+    async with own_worker(livekit_server, data) as worker:
         tallyroom = Tallyroom(worker, data)
         async with Speaker(livekit_server, room_name, "alice", name="Alice") as alice:
             job_id = await tallyroom.dispatch(room_name)
@@ -75,12 +74,12 @@ async def test_a_killed_worker_and_job_are_settled_by_the_next_worker(
 ) -> None:
     data = tmp_path / "data"
     async with Speaker(livekit_server, room_name, "alice"):
-        async with WorkerProcess(livekit_server, data) as first:
+        async with own_worker(livekit_server, data) as first:
             job_id = await Tallyroom(first, data).dispatch(room_name)
             # One heartbeat is on disk once the downstream counter has been written.
             await asyncio.sleep(2 * HEARTBEAT_SECONDS)
             first.kill_all()
-        async with WorkerProcess(livekit_server, data) as second:
+        async with own_worker(livekit_server, data) as second:
             record = await Tallyroom(second, data).record(job_id)
     assert record["status"] == "recovered"
     assert record["list_cost"] == "0"
