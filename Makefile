@@ -42,7 +42,7 @@ test-unit: setup  ## the tests that need no server and no network
 	@$(RUN) -m pytest tests/unit $(ARGS)
 
 test-fast: setup  ## all but those against the real server
-	@$(RUN) -m pytest -m "not e2e" $(ARGS)
+	@$(RUN) -m pytest -m "not e2e and not soak" $(ARGS)
 
 lint: setup lock-check  ## ruff, formatting, and whether the lock is fresh
 	@$(RUN) -m ruff check .

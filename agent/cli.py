@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from metering import MeteringError
 from metering import cli as meter_cli
 
 from .errors import TranscriberError
@@ -25,6 +26,10 @@ app.registered_commands += meter_cli.app.registered_commands
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
+_PASSED_ON = frozenset({"--help", "--url", "--api-key", "--api-secret"})
+"""Options of LiveKit's with which it is theirs to say what is missing."""
+
+
 @app.command(context_settings=_PASS_ON)
 def start(context: typer.Context) -> None:
     """Run the worker. Options are LiveKit's: --log-level, --url, --api-key, --api-secret."""
@@ -33,19 +38,23 @@ def start(context: typer.Context) -> None:
 
 @app.command(context_settings=_PASS_ON)
 def dev(context: typer.Context) -> None:
-    """Run the worker for development: readable logs, reload on change."""
+    """Run the worker for development: readable logs, one warm process, no limit of load."""
     _run_worker("dev", context.args)
 
 
 def _run_worker(command: str, options: list[str]) -> None:
     from livekit.agents import cli
 
+    from .doctor import check_worker
     from .settings import AgentSettings
     from .worker import build_server
 
     try:
-        server = build_server(AgentSettings.load())
-    except TranscriberError as error:
+        settings = AgentSettings.load()
+        if not _PASSED_ON.intersection(options):
+            check_worker(settings)
+        server = build_server(settings)
+    except (TranscriberError, MeteringError) as error:
         meter_cli.fail(str(error))
     sys.argv[1:] = [command, *options]
     cli.run_app(server)

@@ -65,7 +65,7 @@ async def dispatch(
         raise DispatchError(
             f"a room name has 1 to {MAX_ROOM_NAME} characters, this one {len(room_name)}"
         )
-    _check_server(settings)
+    check_server(settings)
     began = time.monotonic()
     try:
         async with (
@@ -93,7 +93,12 @@ async def dispatch(
         ) from None
 
 
-def _check_server(settings: AgentSettings) -> None:
+def check_server(settings: AgentSettings) -> None:
+    """Refuse settings that name no server.
+
+    Raises:
+        DispatchError: names the variables to set.
+    """
     missing = [
         variable
         for variable, value in (

@@ -22,8 +22,10 @@ from metering.ledger.store import Ledger
 from metering.pricing.loading import load_card
 from metering.pricing.plans import find_plan, load_plans
 
+from .dispatch import check_server
 from .errors import TranscriberError
-from .providers import EMBEDDED, warm_up
+from .providers import EMBEDDED, check_request, warm_up
+from .request import TranscriptionRequest
 from .settings import NONE, AgentSettings, parse_choice
 
 LOW_DISK_BYTES = 500 * 10**6
@@ -72,6 +74,20 @@ async def examine() -> list[Finding]:
         ("store", store),
     ]
     return [await _finding(check, look) for check, look in checks]
+
+
+def check_worker(settings: AgentSettings) -> None:
+    """Refuse to start with settings that no job could run on.
+
+    Raises:
+        DispatchError: LiveKit's URL or keys are missing.
+        SettingsError: no such STT provider, or no key for it.
+        MeteringError: a setting of the meter, or the rate file, cannot be used.
+    """
+    check_server(settings)
+    check_request(settings.model_copy(update={"tenants": ()}), TranscriptionRequest())
+    meter = MeterSettings.load()
+    load_card(meter.rates)
 
 
 async def _finding(check: str, look: Callable[[], Awaitable[str]]) -> Finding:

@@ -99,7 +99,11 @@ async def on_request(request: JobRequest) -> None:
 
 async def _record_declined(request: JobRequest, reason: str) -> None:
     job = request.job
-    settings = MeterSettings.load()
+    try:
+        settings = MeterSettings.load()
+    except MeteringError as error:
+        logger.error("a declined job is not recorded: %s", error)
+        return
     info = RunInfo(
         run_id=f"run_{uuid.uuid4().hex}",
         job_id=job.id,

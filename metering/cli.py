@@ -15,6 +15,7 @@ from rich.console import Console
 from .errors import MeteringError
 from .ledger.queries import cost_record, list_jobs
 from .ledger.store import Ledger
+from .pricing.loading import load_card
 from .record import CostRecord, JobSummary
 from .run import Run, Status
 from .settings import MeterSettings
@@ -22,6 +23,8 @@ from .settle import rate_job, running, sweep
 from .tables import jobs_table, plain, print_record
 
 T = TypeVar("T")
+
+_UNCUT_WIDTH = 180
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -40,6 +43,11 @@ def fail(message: str) -> NoReturn:
     """One clear line on stderr, and exit code 1."""
     typer.echo(f"tallyroom: {' '.join(message.split())}", err=True)
     raise typer.Exit(1)
+
+
+def console() -> Console:
+    """The terminal; where there is none, wide enough that no figure is cut off."""
+    return Console(width=None if sys.stdout.isatty() else _UNCUT_WIDTH)
 
 
 def print_json(value: BaseModel | Sequence[BaseModel] | dict[str, Any]) -> None:
@@ -76,7 +84,7 @@ def jobs(
     if as_json:
         print_json(found)
     elif found:
-        Console().print(jobs_table(found))
+        console().print(jobs_table(found))
     else:
         typer.echo(f"no jobs in {MeterSettings.load().data_path}")
 
@@ -116,7 +124,7 @@ def show(
     if as_json:
         print_json(record)
     else:
-        print_record(Console(), record, with_usage=usage)
+        print_record(console(), record, with_usage=usage)
 
 
 @app.command()
@@ -128,6 +136,7 @@ def rerate(
 
     async def work() -> CostRecord:
         settings = MeterSettings.load()
+        load_card(settings.rates)  # By hand a broken rate file is refused, and rates nothing.
         async with Ledger(settings.ledger_url) as ledger:
             return await rate_job(await cost_record(ledger, job), ledger, settings)
 
@@ -135,7 +144,7 @@ def rerate(
     if as_json:
         print_json(record)
     else:
-        print_record(Console(), record)
+        print_record(console(), record)
 
 
 @app.command()
@@ -164,7 +173,7 @@ def verify(as_json: AsJson = False) -> None:
         print_json(verdict)
     else:
         for item in verdict.discrepancies:
-            Console().print(plain(f"{item.where}: {item.what}"))
+            console().print(plain(f"{item.where}: {item.what}"))
         found = len(verdict.discrepancies)
         typer.echo(f"{verdict.jobs} jobs, {verdict.journals} journals, {found} discrepancies")
     if not verdict.ok:

@@ -35,8 +35,11 @@ async def ship_forever() -> None:
 
     Returns at once where the store is a file of this machine: it would go with the journals.
     """
-    if not MeterSettings.load().database_url:
-        return
+    try:
+        if not MeterSettings.load().database_url:
+            return
+    except MeteringError:
+        return  # The sweep, beside this, says what is wrong with the settings.
     shipping = await asyncio.to_thread(importlib.import_module, "metering.shipping")
 
     async def ship() -> None:
@@ -57,7 +60,7 @@ async def _repeat(work: Callable[[], Awaitable[Any]], interval_seconds: float) -
             failing = False
         except MeteringError as error:
             if not failing:
-                logger.error("metering waits for its store: %s", error)
+                logger.error("metering cannot settle or ship now: %s", error)
             failing = True
         await asyncio.sleep(interval_seconds)
 

@@ -58,7 +58,7 @@ def jobs_table(jobs: Iterable[JobSummary]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("started (UTC)", "job", "status", "room", "tenant", "length"):
         table.add_column(heading, no_wrap=heading in ("job", "started (UTC)"))
-    table.add_column("list cost", justify="right")
+    table.add_column("list cost", justify="right", overflow="fold")
     for job in jobs:
         unrated = f" + {job.unrated} unrated" if job.unrated else ""
         table.add_row(
@@ -102,13 +102,13 @@ def _heading(record: CostRecord) -> Text:
 def charges_table(charges: Sequence[RecordCharge]) -> Table:
     """One line for each charge; what is not billed or has no price says why."""
     table = Table(header_style="bold")
-    table.add_column("meter", no_wrap=True)
+    table.add_column("meter", overflow="fold")
     table.add_column("provider / model")
     table.add_column("count", justify="right")
-    table.add_column("consumed", justify="right")
-    table.add_column("billed", justify="right")
-    table.add_column("unit price", justify="right")
-    table.add_column("list cost", justify="right")
+    table.add_column("consumed", justify="right", overflow="fold")
+    table.add_column("billed", justify="right", overflow="fold")
+    table.add_column("unit price", justify="right", overflow="fold")
+    table.add_column("list cost", justify="right", overflow="fold")
     for charge in charges:
         name = charge.meter + "".join(f" {key}={value}" for key, value in charge.attributes.items())
         consumed = amount(_short(charge.consumed_quantity), charge.consumed_unit)

@@ -60,6 +60,8 @@ def parse_url(url: str) -> URL:
 
 def create_engine(url: URL) -> AsyncEngine:
     """An engine whose connections are ready for the ledger; nothing is connected yet."""
+    # At debug level the driver logs every statement with what is in it: people's names.
+    logging.getLogger("aiosqlite").setLevel(logging.WARNING)
     if url.get_backend_name() != "sqlite":
         return create_async_engine(
             url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}

@@ -4,39 +4,58 @@ Providers bill how long a connection lived, or how much audio went through it; p
 neither exactly. aiohttp's public hooks see both: a trace callback runs when the handshake is
 answered and another when the connection goes, normally or not, reconnects included, and a
 websocket class of our own sees every message.
+
+A session that a plugin makes by itself can be traced, but not be given our websocket class: there
+the socket's life is measured, and the audio is what the plugin reports. `counts_audio` says which
+it is, so that nothing is counted twice or missed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import weakref
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 
+from ..errors import UsageError
 from ..recorder import OpenUsage, Recorder
+from ..usage import Certainty, Usage
 from .attribution import current_attribution
-from .protocols import SpeechSocket, hear, recognise
+from .protocols import hear, recognise, say
+from .speech_socket import SpeechSocket
 
 logger = logging.getLogger("tallyroom.metering")
 
 _SOURCE = "socket"
 _SWITCHING_PROTOCOLS = 101
+_LAST_WORDS_SECONDS = 1.0
+_ABNORMAL = (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
 
 
 class _Connection:
     """One socket's two meters: its life, and the audio through it."""
 
     def __init__(self, recorder: Recorder, socket: SpeechSocket) -> None:
+        self.socket = socket
+        self.sees_messages = False
         self._recorder = recorder
-        self._socket = socket
+        self._caused_by = current_attribution()
         self._life = self._open("stt_connection")
         self._audio: OpenUsage | None = None
+        self._websocket: weakref.ref[aiohttp.ClientWebSocketResponse] | None = None
+        self._cancelled = False
+        self._we_closed = False
+        self._closed = False
+        self._lost: tuple[Decimal, datetime] | None = None
 
     def _open(self, meter: str, counts_per_unit: int | None = None) -> OpenUsage:
-        socket, caused_by = self._socket, current_attribution()
+        socket, caused_by = self.socket, self._caused_by
         return self._recorder.open(
             instance_id=self._life.usage.instance_id
             if counts_per_unit
@@ -53,23 +72,99 @@ class _Connection:
             counts_per_unit=counts_per_unit or 1,
         )
 
-    def sent(self, audio: bytes) -> None:
+    def through(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
+        """It is a websocket of ours, whose messages are seen."""
+        self.sees_messages = True
+        self._websocket = weakref.ref(websocket)
+
+    def receiving_cancelled(self) -> None:
+        """The plugin no longer listens; aiohttp then awaits no answer to our closing handshake."""
+        self._cancelled = True
+
+    def closing(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
+        """Somebody closes the socket; we do, where it still stands and nobody else has."""
+        stands = websocket.get_extra_info("peername") is not None
+        if stands and (self._cancelled or websocket.close_code is None):
+            self._we_closed = True
+
+    def said(self, message: str) -> None:
+        audio = say(self.socket, message)
+        if isinstance(audio, UsageError):
+            self._recorder.refuse("stt_audio", audio)
+        elif audio:
+            self.sent(audio)
+
+    def sent(self, audio_bytes: int) -> None:
+        if self._closed:
+            return
         if self._audio is None:
-            if self._socket.bytes_per_second is None:
+            if self.socket.bytes_per_second is None:
                 return
-            self._audio = self._open("stt_audio", self._socket.bytes_per_second)
-        self._audio.add(len(audio))
+            self._audio = self._open("stt_audio", self.socket.bytes_per_second)
+        self._audio.add(audio_bytes)
 
     def received(self, message: str) -> None:
-        if error := hear(self._socket, message):
+        if error := hear(self.socket, message):
             self._recorder.refuse("stt_audio", error)
 
+    def lost(self) -> None:
+        """The connection has gone, whether or not anybody has noticed yet."""
+        if self._lost is None:
+            self._lost = self._life.quantity, self._recorder.clock.stamp()
+
     def close(self) -> None:
-        socket = self._socket
-        stated: Decimal | None = socket.stated_seconds
-        self._life.close(provider_ref=socket.provider_ref)
+        if self._closed:
+            return
+        self._closed = True
+        self.lost()
+        orderly = self._orderly()
+        life = self._as_it_ended(self._life)
+        exposure = self.socket.exposure(orderly=orderly)
+        self._recorder.closed(
+            self._life,
+            replace(
+                life,
+                provider_stated=self.socket.stated_connection,
+                certainty=Certainty.BOUNDED if exposure else Certainty.EXACT,
+                quantity_lower=life.quantity if exposure else None,
+                quantity_upper=life.quantity + exposure if exposure else None,
+            ),
+        )
         if self._audio:
-            self._audio.close(provider_stated=stated, provider_ref=socket.provider_ref)
+            audio = self._as_it_ended(self._audio)
+            # What was on its way when a connection broke may or may not have arrived.
+            arrived = orderly or self.socket.stated_audio is not None
+            self._recorder.closed(
+                self._audio,
+                replace(
+                    audio,
+                    provider_stated=self.socket.stated_audio,
+                    certainty=Certainty.EXACT if arrived else Certainty.BOUNDED,
+                    quantity_lower=None if arrived else Decimal(0),
+                    quantity_upper=None if arrived else audio.quantity,
+                ),
+            )
+
+    def _as_it_ended(self, opened: OpenUsage) -> Usage:
+        """With what was not yet known when it was opened: some providers say it later."""
+        socket, usage = self.socket, opened.usage
+        assert self._lost is not None
+        lived, ended_at = self._lost
+        return replace(
+            usage,
+            quantity=opened.quantity if opened.is_counter else lived,
+            ended_at=max(usage.started_at, ended_at),
+            model=socket.model,
+            attributes=dict(socket.attributes),
+            provider_ref=socket.provider_ref,
+        )
+
+    def _orderly(self) -> bool:
+        """Whether we closed it, on a connection that still stood: what was sent has arrived."""
+        websocket = self._websocket() if self._websocket else None
+        return self._we_closed and (
+            self._cancelled or (websocket is not None and websocket.close_code not in _ABNORMAL)
+        )
 
 
 class ConnectionMeter:
@@ -80,17 +175,32 @@ class ConnectionMeter:
         self._by_response: weakref.WeakKeyDictionary[aiohttp.ClientResponse, _Connection] = (
             weakref.WeakKeyDictionary()
         )
+        self._open: set[_Connection] = set()
+        self._seen: dict[tuple[str, str], bool] = {}
+        self._traced: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
 
     def http_session(self, **options: Any) -> aiohttp.ClientSession:
         """A client session whose speech sockets are metered; `options` go to aiohttp.
 
         Hand it to a plugin as `http_session`. The caller closes it.
         """
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             trace_configs=[*options.pop("trace_configs", ()), self.trace_config()],
             ws_response_class=self.websocket_class(),
             **options,
         )
+        self._traced.add(session)
+        return session
+
+    def trace(self, session: aiohttp.ClientSession) -> None:
+        """Measure the life of the speech sockets that a session of somebody else's opens.
+
+        For plugins that take no `http_session`: theirs is `http_context.http_session()`. Tracing it
+        again changes nothing.
+        """
+        if session not in self._traced:
+            self._traced.add(session)
+            session.trace_configs.append(self.trace_config())
 
     def trace_config(self) -> aiohttp.TraceConfig:
         """For a client session of the caller's own; sees a socket's life, not its audio."""
@@ -108,19 +218,81 @@ class ConnectionMeter:
                 super().__init__(*args, **kwargs)
                 response = next(arg for arg in args if isinstance(arg, aiohttp.ClientResponse))
                 self._metered = by_response.get(response)
+                if self._metered:
+                    self._metered.through(self)
 
             async def send_bytes(self, data: bytes, compress: int | None = None) -> None:
-                await super().send_bytes(data, compress)
+                try:
+                    await super().send_bytes(data, compress)
+                except asyncio.CancelledError:
+                    # It was written, and cancelled while it waited for the buffer to drain.
+                    if self._metered:
+                        self._metered.sent(len(data))
+                    raise
                 if self._metered:
-                    self._metered.sent(data)
+                    self._metered.sent(len(data))
+
+            async def send_str(self, data: str, compress: int | None = None) -> None:
+                try:
+                    await super().send_str(data, compress)
+                except asyncio.CancelledError:
+                    if self._metered:
+                        self._metered.said(data)
+                    raise
+                if self._metered:
+                    self._metered.said(data)
 
             async def receive(self, *args: Any, **kwargs: Any) -> Any:
-                message = await super().receive(*args, **kwargs)
+                try:
+                    message = await super().receive(*args, **kwargs)
+                except asyncio.CancelledError:
+                    if self._metered:
+                        self._metered.receiving_cancelled()
+                    raise
                 if self._metered and message.type is aiohttp.WSMsgType.TEXT:
                     self._metered.received(message.data)
                 return message
 
+            async def close(self, **how: Any) -> bool:
+                if self._metered:
+                    self._metered.closing(self)
+                return await super().close(**how)
+
         return MeteredWebSocket
+
+    def counts_audio(self, provider: str, model: str, request_id: str | None = None) -> bool | None:
+        """Whether the audio that a plugin reports of a stream has been counted at its socket.
+
+        By the provider's own id of the connection where both know it, else by provider and model,
+        which some plugins and sockets call by different names, so else by provider. None where no
+        such socket was ever seen.
+        """
+        for connection in self._open:
+            self._remember(connection)
+            if request_id and connection.socket.provider_ref == request_id:
+                return self._counts(connection)
+        if (provider, model) in self._seen:
+            return self._seen[provider, model]
+        counts = [counted for (whose, _), counted in self._seen.items() if whose == provider]
+        return any(counts) if counts else None
+
+    def close(self) -> None:
+        """Close whatever is still open, with what is known of it; before the recorder closes it."""
+        for connection in list(self._open):
+            self._close(connection)
+
+    def _counts(self, connection: _Connection) -> bool:
+        return connection.sees_messages and connection.socket.bytes_per_second is not None
+
+    def _remember(self, connection: _Connection) -> None:
+        socket = connection.socket
+        self._seen[socket.provider, socket.model.lower()] = self._counts(connection)
+
+    def _close(self, connection: _Connection) -> None:
+        if connection in self._open:
+            self._open.discard(connection)
+            self._remember(connection)
+            connection.close()
 
     async def _on_request_end(
         self,
@@ -137,4 +309,17 @@ class ConnectionMeter:
             return
         connection = _Connection(self._recorder, socket)
         self._by_response[response] = connection
-        response.connection.add_callback(connection.close)
+        self._open.add(connection)
+        response.connection.add_callback(lambda: self._close(connection))
+        # A pooled socket that nobody reads has no other way to tell that the provider has dropped
+        # it. What the provider said last may still have to be read.
+        gone = getattr(response.connection.protocol, "closed", None)
+        if isinstance(gone, asyncio.Future):
+            gone.add_done_callback(lambda future: self._on_gone(connection, future))
+
+    def _on_gone(self, connection: _Connection, gone: asyncio.Future[None]) -> None:
+        if not gone.cancelled():
+            gone.exception()
+        if connection in self._open:
+            connection.lost()
+            gone.get_loop().call_later(_LAST_WORDS_SECONDS, self._close, connection)

@@ -1,20 +1,22 @@
-"""OpenAI's chat completions (streamed) and speech, as far as the plugin speaks to them.
+"""OpenAI's chat completions (streamed and not) and speech, as far as the plugin speaks to them.
 
 https://platform.openai.com/docs/api-reference/chat-streaming: chunks, then one with the usage and
 no choices where `stream_options.include_usage` asked for it. A token is a word here; the ledger
-says how many.
+says how many, also of a reply that nobody waited for: what was generated is billed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
-from .server import ProviderServer
+from .server import Fault, ProviderServer
 
 
 @dataclass
@@ -23,6 +25,7 @@ class BilledCompletion:
 
     request_id: str
     model: str
+    asked: str
     input_tokens: int
     cached_tokens: int
     output_tokens: int
@@ -34,7 +37,11 @@ class BilledSpeech:
     """One speech request in OpenAI's ledger."""
 
     model: str
-    characters: int
+    text: str
+
+    @property
+    def characters(self) -> int:
+        return len(self.text)
 
 
 class OpenAIServer(ProviderServer):
@@ -45,6 +52,8 @@ class OpenAIServer(ProviderServer):
         self.reply = reply
         self.cached_tokens = 0
         self.reasoning_tokens = 0
+        self.pause_seconds = 0.0
+        """Between two words of a reply."""
         self.hang_before_usage: asyncio.Event | None = None
         self.completions: list[BilledCompletion] = []
         self.speeches: list[BilledSpeech] = []
@@ -57,27 +66,56 @@ class OpenAIServer(ProviderServer):
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
-        self.refuse()
-        words = self.reply.split()
+        fault = self.pick()
         billed = BilledCompletion(
             request_id=f"chatcmpl-{uuid.uuid4().hex}",
             model=asked["model"],
+            asked=str(asked["messages"][-1]["content"]),
             input_tokens=sum(len(str(message["content"]).split()) for message in asked["messages"]),
             cached_tokens=self.cached_tokens,
-            output_tokens=len(words) + self.reasoning_tokens,
+            output_tokens=self.reasoning_tokens,
             reasoning_tokens=self.reasoning_tokens,
         )
         self.completions.append(billed)
+        # Whether or not anybody waits for the answer.
+        await self.delay(fault)
+        if asked.get("stream"):
+            return await self._stream(request, asked, billed, fault)
+        billed.output_tokens += len(self.reply.split())
+        choice = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": self.reply},
+        }
+        return web.json_response(
+            _object(billed, "chat.completion") | {"choices": [choice], "usage": _usage(billed)},
+            # As OpenAI does, in lines.
+            dumps=lambda body: json.dumps(body, indent=2),
+        )
+
+    async def _stream(
+        self,
+        request: web.Request,
+        asked: dict[str, Any],
+        billed: BilledCompletion,
+        fault: Fault,
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for word in words:
+        for number, word in enumerate(self.reply.split(), start=1):
+            billed.output_tokens += 1
             delta = {"role": "assistant", "content": f"{word} "}
             await self._send(response, billed, [{"index": 0, "delta": delta}])
+            await asyncio.sleep(self.pause_seconds)
+            if fault.breaks_at(number):
+                fault.break_off(request)
+                return response
         if self.hang_before_usage:
             await self.hang_before_usage.wait()
         await self._send(response, billed, [{"index": 0, "delta": {}, "finish_reason": "stop"}])
         if asked.get("stream_options", {}).get("include_usage"):
-            await self._send(response, billed, [], usage=_usage(billed))
+            for _ in range(2 if fault.twice else 1):
+                await self._send(response, billed, [], usage=_usage(billed))
         await response.write(b"data: [DONE]\n\n")
         return response
 
@@ -88,23 +126,30 @@ class OpenAIServer(ProviderServer):
         choices: list[object],
         usage: object = None,
     ) -> None:
-        chunk = {
-            "id": billed.request_id,
-            "object": "chat.completion.chunk",
-            "created": 0,
-            "model": billed.model,
-            "choices": choices,
-            "usage": usage,
-        }
-        await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        chunk = _object(billed, "chat.completion.chunk") | {"choices": choices, "usage": usage}
+        # A client that has gone is billed all the same.
+        with contextlib.suppress(ConnectionError):
+            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
 
     async def _speak(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
-        self.refuse()
-        self.speeches.append(BilledSpeech(asked["model"], len(asked["input"])))
+        fault = self.pick()
+        self.speeches.append(BilledSpeech(asked["model"], asked["input"]))
+        await self.delay(fault)
+        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
+        await response.prepare(request)
         # A tenth of a second of sound for each word, as raw PCM at 24 kHz.
-        sound = b"\x00\x10" * 2400 * len(asked["input"].split())
-        return web.Response(body=sound, content_type="audio/pcm")
+        with contextlib.suppress(ConnectionError):
+            for number, _ in enumerate(asked["input"].split(), start=1):
+                await response.write(b"\x00\x10" * 2400)
+                if fault.breaks_at(number):
+                    fault.break_off(request)
+                    break
+        return response
+
+
+def _object(billed: BilledCompletion, kind: str) -> dict[str, object]:
+    return {"id": billed.request_id, "object": kind, "created": 0, "model": billed.model}
 
 
 def _usage(billed: BilledCompletion) -> dict[str, object]:

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import httpx2 as httpx
 import pytest
-from livekit.agents import metrics
+from livekit.agents import APIConnectionError, APIStatusError, APITimeoutError, metrics
+from livekit.agents.llm import LLMError
 
 from metering.meters.attribution import attribution
+from metering.meters.connections import ConnectionMeter
 from metering.meters.models import ModelMeter, provider_slug
 from metering.pricing import ChargeState, load_card, rate
 from metering.usage import Certainty, Usage
@@ -23,10 +26,14 @@ class Plugin:
         self.provider = provider
         self.model = model
         self.callbacks: list[Callable[[Any], None]] = []
+        self.failures: list[Callable[[Any], None]] = []
 
     def on(self, event: str, callback: Callable[[Any], None]) -> None:
-        assert event == "metrics_collected"
-        self.callbacks.append(callback)
+        assert event in ("metrics_collected", "error")
+        if event == "error":
+            self.failures.append(callback)
+        else:
+            self.callbacks.append(callback)
 
     def emit(self, event: object) -> None:
         for callback in self.callbacks:
@@ -182,11 +189,26 @@ def test_float_noise_stays_out(recording: Recording, plugin: Plugin) -> None:
     assert quantities(recording)["tts_audio"] == Decimal("0.3")
 
 
+class Sockets(ConnectionMeter):
+    """Says of each provider what it is told to."""
+
+    def __init__(self, recording: Recording, counted: dict[str, bool]) -> None:
+        super().__init__(recording.recorder)
+        self.counted = counted
+
+    def counts_audio(self, provider: str, model: str, request_id: str | None = None) -> bool | None:
+        assert (model, request_id) == ("nova-3", "req-1")
+        return self.counted.get(provider)
+
+
 def test_speech_heard_is_not_counted_twice(recording: Recording) -> None:
-    deepgram, other = Plugin("Deepgram"), Plugin("AssemblyAI")
-    meter = ModelMeter(recording.recorder)
-    meter.watch(deepgram)
+    deepgram, other, third = Plugin("Deepgram"), Plugin("AssemblyAI"), Plugin("OpenAI")
+    sockets = Sockets(recording, {"deepgram": True, "openai": False})
+    meter = ModelMeter(recording.recorder, sockets)
+    # Whoever is charged for it, the socket goes by the plugin's own name.
+    meter.watch(deepgram, provider="reseller")
     meter.watch(other)
+    meter.watch(third)
     deepgram.emit(stt())
     assert usages(recording) == {}
     other.emit(stt(input_tokens=5, output_tokens=2))
@@ -195,8 +217,14 @@ def test_speech_heard_is_not_counted_twice(recording: Recording) -> None:
         "stt_input_tokens": 5,
         "stt_output_tokens": 2,
     }
+    third.emit(stt())
+    assert [usage.provider for usage in recording.usages("stt_audio")] == ["assemblyai", "openai"]
     deepgram.emit(stt(streamed=False))
-    assert [usage.provider for usage in recording.usages("stt_audio")] == ["assemblyai", "deepgram"]
+    assert [usage.provider for usage in recording.usages("stt_audio")] == [
+        "assemblyai",
+        "openai",
+        "reseller",
+    ]
 
 
 def test_a_realtime_models_tokens_by_modality(recording: Recording, plugin: Plugin) -> None:
@@ -325,3 +353,53 @@ def test_watching_again_changes_nothing(recording: Recording) -> None:
     meter.watch(plugin)
     meter.watch(plugin)
     assert len(plugin.callbacks) == 1
+
+
+class Failure:
+    """What a plugin has to say of an attempt that failed."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.plugin = Plugin()
+        ModelMeter(recording.recorder).watch(self.plugin)
+
+    def emit(self, event: object) -> None:
+        (callback,) = self.plugin.failures
+        callback(event)
+
+
+def failed(error: Exception) -> LLMError:
+    return LLMError(timestamp=0.0, label="llm", error=error, recoverable=True)
+
+
+@pytest.mark.parametrize("error", [APITimeoutError(), APIConnectionError(), ValueError("broken")])
+def test_an_attempt_that_failed_is_an_instance_without_a_size(
+    recording: Recording, error: Exception
+) -> None:
+    Failure(recording).emit(failed(error))
+    found = usages(recording)
+    assert found.keys() == {"llm_input_tokens", "llm_output_tokens"}
+    assert all(usage.unreported for usage in found.values())
+    assert len({usage.instance_id for usage in found.values()}) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+def test_an_attempt_that_was_refused_is_none(recording: Recording, status: int) -> None:
+    Failure(recording).emit(failed(APIStatusError("no", status_code=status)))
+    assert usages(recording) == {}
+
+
+def test_an_attempt_that_never_reached_anybody_is_none(recording: Recording) -> None:
+    error = APIConnectionError()
+    error.__cause__ = httpx.ConnectError("nobody there")
+    Failure(recording).emit(failed(error))
+    assert usages(recording) == {}
+
+
+def test_speech_cancelled_before_it_was_heard_may_not_be_billed(
+    recording: Recording, plugin: Plugin
+) -> None:
+    plugin.emit(tts(cancelled=True, ttfb=-1.0, audio_duration=0.0))
+    (said,) = usages(recording).values()
+    assert said.certainty is Certainty.ESTIMATED
+    assert said.quantity_lower == 0
+    assert said.quantity == said.quantity_upper == 17

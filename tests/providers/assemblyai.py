@@ -1,0 +1,93 @@
+"""AssemblyAI's streaming API, v3, as far as the plugin speaks to it, with AssemblyAI's ledger.
+
+https://www.assemblyai.com/docs/api-reference/streaming-api/streaming-api: Begin with the session's
+id; binary messages are audio; Turn for what was heard; Terminate is answered with Termination,
+which states the seconds of the session and of the audio. The session's duration is billed. A
+session that nobody terminates lives on, and is billed on, until it has been inactive for long
+enough or has lasted three hours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import override
+
+from .server import Fault
+from .speech import BilledConnection, Conversation, SpeechServer
+
+_LONGEST_SESSION_SECONDS = 10_800.0
+
+
+@dataclass(kw_only=True, eq=False)
+class BilledSession(BilledConnection):
+    """One session in AssemblyAI's ledger; `stated_seconds` is what it has told the client."""
+
+    stated_seconds: float | None = None
+
+    @property
+    def billed_seconds(self) -> float:
+        """Of the session: past the connection's end where it was not terminated."""
+        left_open = min(
+            float(self.query.get("inactivity_timeout", _LONGEST_SESSION_SECONDS)),
+            _LONGEST_SESSION_SECONDS - self.connection_seconds,
+        )
+        return self.connection_seconds + (left_open if self.stated_seconds is None else 0.0)
+
+
+class _Session(Conversation):
+    billed: BilledSession
+
+    @override
+    async def begin(self) -> None:
+        await self.say(type="Begin", id=self.billed.request_id, expires_at=2_000_000_000)
+
+    @override
+    async def answer(self, message: Mapping[str, Any]) -> bool:
+        if message["type"] != "Terminate":
+            return False
+        if heard := self.billed.heard():
+            end = float(self.billed.audio_seconds)
+            text = f"heard {heard:.2f} seconds"
+            start_ms, end_ms = round((end - heard) * 1000), round(end * 1000)
+            word = {"text": text, "start": start_ms, "end": end_ms, "confidence": 0.98}
+            await self.say(
+                type="Turn",
+                turn_order=self.billed.finals,
+                turn_is_formatted=True,
+                end_of_turn=True,
+                end_of_turn_confidence=0.9,
+                transcript=text,
+                words=[word],
+            )
+        self.billed.stated_seconds = round(time.monotonic() - self.billed.opened_at, 3)
+        await self.say(
+            type="Termination",
+            audio_duration_seconds=float(self.billed.audio_seconds),
+            session_duration_seconds=self.billed.stated_seconds,
+        )
+        return True
+
+
+class AssemblyAIServer(SpeechServer):
+    """AssemblyAI on loopback; `connections` is its bill."""
+
+    path = "/v3/ws"
+    conversation = _Session
+
+    @override
+    def authorised(self, header: str) -> bool:
+        return header == self.api_key
+
+    @override
+    def bill(self, query: dict[str, str], fault: Fault) -> BilledSession:
+        width = {"pcm_s16le": 2, "pcm_mulaw": 1}[query["encoding"]]
+        return BilledSession(
+            query=query,
+            fault=fault,
+            opened_at=0.0,
+            bytes_per_second=int(query["sample_rate"]) * width,
+        )
