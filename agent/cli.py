@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -19,15 +22,18 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A LiveKit meeting transcriber that knows what it costs.",
 )
 app.registered_commands += meter_cli.app.registered_commands
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
-_PASSED_ON = frozenset({"--help", "--url", "--api-key", "--api-secret"})
-"""Options of LiveKit's with which it is theirs to say what is missing."""
+_SERVER_OPTIONS = {
+    "--url": "LIVEKIT_URL",
+    "--api-key": "LIVEKIT_API_KEY",
+    "--api-secret": "LIVEKIT_API_SECRET",
+}
+"""Options of LiveKit's that stand for a variable; whatever else it has is its own affair."""
 
 
 @app.command(context_settings=_PASS_ON)
@@ -49,15 +55,31 @@ def _run_worker(command: str, options: list[str]) -> None:
     from .settings import AgentSettings
     from .worker import build_server
 
+    # So that the meter in the job processes knows the server too.
+    os.environ.update(_server_options(options))
     try:
         settings = AgentSettings.load()
-        if not _PASSED_ON.intersection(options):
-            check_worker(settings)
+        if "--help" not in options:
+            asyncio.run(check_worker(settings))
         server = build_server(settings)
     except (TranscriberError, MeteringError) as error:
         meter_cli.fail(str(error))
     sys.argv[1:] = [command, *options]
-    cli.run_app(server)
+    try:
+        cli.run_app(server)
+    finally:
+        if server.has_failed:
+            raise typer.Exit(1)
+
+
+def _server_options(options: Sequence[str]) -> dict[str, str]:
+    """The variables that are given as LiveKit's options, `--url X` or `--url=X`."""
+    given = {}
+    for option, following in zip_longest(options, options[1:], fillvalue=""):
+        name, equals, value = option.partition("=")
+        if variable := _SERVER_OPTIONS.get(name):
+            given[variable] = value if equals else following
+    return given
 
 
 @app.command()
@@ -117,7 +139,9 @@ def dispatch(
                 request,
                 force=force,
                 timeout=timeout,
-                on_asking_again=lambda: typer.echo("no worker yet, asking again", err=True),
+                on_asking_again=lambda: typer.echo(
+                    "no worker has taken it yet, asking again", err=True
+                ),
             )
         )
     except TranscriberError as error:
@@ -163,6 +187,22 @@ def doctor(as_json: meter_cli.AsJson = False) -> None:
         Console().print(findings_table(findings))
     if any(not finding.ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tallyroom {version('tallyroom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print and exit."),
+    ] = False,
+) -> None:
+    """A LiveKit meeting transcriber that knows what it costs."""
 
 
 def main() -> None:

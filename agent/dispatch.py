@@ -7,10 +7,10 @@ none. So whoever asks has to watch until the agent is in the room, and to ask ag
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 
 import aiohttp
 from livekit import api
@@ -20,18 +20,20 @@ from livekit.protocol import models
 
 from .errors import DispatchError
 from .request import TranscriptionRequest
+from .server_api import server_api
 from .settings import AgentSettings
 
 POLL_SECONDS = 0.25
 ASK_AGAIN_SECONDS = 4.0
 """A registered worker answers in well under a second; a dispatch without a job by then is lost."""
+JOIN_SECONDS = 15.0
+"""From dispatch to room where a process has to be started first; who needs longer never comes."""
 MAX_ROOM_NAME = 256
 
 JOB_ATTRIBUTE = "tallyroom.job_id"
 DISPATCH_ATTRIBUTE = "tallyroom.dispatch_id"
 """What the agent says of itself in the room, to be told apart from an earlier one."""
 
-_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _OVER = (agent_proto.JobStatus.JS_FAILED, agent_proto.JobStatus.JS_SUCCESS)
 
 
@@ -65,57 +67,16 @@ async def dispatch(
         raise DispatchError(
             f"a room name has 1 to {MAX_ROOM_NAME} characters, this one {len(room_name)}"
         )
-    check_server(settings)
     began = time.monotonic()
     try:
-        async with (
-            asyncio.timeout(timeout),
-            api.LiveKitAPI(
-                settings.livekit_url,
-                settings.livekit_api_key,
-                settings.livekit_api_secret.get_secret_value(),
-            ) as livekit,
-        ):
+        async with asyncio.timeout(timeout), server_api(settings) as livekit:
             asker = _Asker(livekit, settings.agent_name, room_name, request.to_metadata())
-            if not force:
-                await asker.refuse_second()
-            return await asker.ask(began, on_asking_again)
+            return await asker.ask(began, on_asking_again, force=force)
     except TimeoutError:
         raise DispatchError(
             f"no agent {settings.agent_name!r} came within {timeout:g} s; is a worker running under"
             f" this name (`tallyroom start`), connected to {settings.livekit_url}, and not full?"
         ) from None
-    except api.TwirpError as error:
-        raise DispatchError(f"{settings.livekit_url}: {_twirp_advice(error)}") from None
-    except aiohttp.ClientError as error:
-        raise DispatchError(
-            f"{settings.livekit_url} cannot be reached: {type(error).__name__}; check LIVEKIT_URL"
-        ) from None
-
-
-def check_server(settings: AgentSettings) -> None:
-    """Refuse settings that name no server.
-
-    Raises:
-        DispatchError: names the variables to set.
-    """
-    missing = [
-        variable
-        for variable, value in (
-            ("LIVEKIT_URL", settings.livekit_url),
-            ("LIVEKIT_API_KEY", settings.livekit_api_key),
-            ("LIVEKIT_API_SECRET", settings.livekit_api_secret.get_secret_value()),
-        )
-        if not value
-    ]
-    if missing:
-        raise DispatchError(f"set {', '.join(missing)}")
-
-
-def _twirp_advice(error: api.TwirpError) -> str:
-    if error.status in _REFUSED:
-        return "the key is refused; check LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
-    return f"{error.code}: {error.message}"
 
 
 class _Asker:
@@ -127,7 +88,36 @@ class _Asker:
         self._room_name = room_name
         self._metadata = metadata
 
-    async def refuse_second(self) -> None:
+    async def ask(
+        self, began: float, on_asking_again: Callable[[], None], *, force: bool
+    ) -> Dispatched:
+        if not force:
+            await self._refuse_second()
+        while True:
+            created = await self._livekit.agent_dispatch.create_dispatch(
+                api.CreateAgentDispatchRequest(
+                    agent_name=self._agent_name, room=self._room_name, metadata=self._metadata
+                )
+            )
+            try:
+                if not force:
+                    await self._refuse_rival(created)
+                if agent := await self._until_in_room(created.id):
+                    return Dispatched(
+                        agent.attributes[JOB_ATTRIBUTE],
+                        created.id,
+                        self._room_name,
+                        agent.identity,
+                        time.monotonic() - began,
+                    )
+            except (DispatchError, asyncio.CancelledError):
+                # Nobody waits for it any more, so nobody may come for it later.
+                await self._withdraw(created.id)
+                raise
+            await self._withdraw(created.id)
+            on_asking_again()
+
+    async def _refuse_second(self) -> None:
         """Two transcribers in a room caption everything twice, and both are billed."""
         for participant in await self._participants():
             if participant.attributes.get(ATTRIBUTE_AGENT_NAME) == self._agent_name:
@@ -136,23 +126,26 @@ class _Asker:
                     " use --force to send another"
                 )
 
-    async def ask(self, began: float, on_asking_again: Callable[[], None]) -> Dispatched:
-        while True:
-            created = await self._livekit.agent_dispatch.create_dispatch(
-                api.CreateAgentDispatchRequest(
-                    agent_name=self._agent_name, room=self._room_name, metadata=self._metadata
+    async def _refuse_rival(self, ours: api.AgentDispatch) -> None:
+        """Of two who ask at the same moment, before either's agent is there, the later gives way.
+
+        LiveKit's own stamps and ids decide, so both come to the same answer.
+        """
+        dispatches = {found.id: found for found in await self._dispatches()}
+        asked_at = dispatches.get(ours.id, ours).state.created_at
+        for other in dispatches.values():
+            if other.id == ours.id or other.agent_name != self._agent_name:
+                continue
+            is_first = (other.state.created_at, other.id) < (asked_at, ours.id)
+            if is_first and _may_still_come(other, asked_at):
+                raise DispatchError(
+                    f"room {self._room_name!r} is being given a transcriber already"
+                    f" (dispatch {other.id}); use --force to send another"
                 )
-            )
-            if agent := await self._until_in_room(created.id):
-                return Dispatched(
-                    agent.attributes[JOB_ATTRIBUTE],
-                    created.id,
-                    self._room_name,
-                    agent.identity,
-                    time.monotonic() - began,
-                )
-            await self._livekit.agent_dispatch.delete_dispatch(created.id, self._room_name)
-            on_asking_again()
+
+    async def _withdraw(self, dispatch_id: str) -> None:
+        with contextlib.suppress(api.TwirpError, aiohttp.ClientError):
+            await self._livekit.agent_dispatch.delete_dispatch(dispatch_id, self._room_name)
 
     async def _until_in_room(self, dispatch_id: str) -> models.ParticipantInfo | None:
         """The agent that came for a dispatch, or None if no worker has taken it in time."""
@@ -184,6 +177,14 @@ class _Asker:
             )
         return True
 
+    async def _dispatches(self) -> list[api.AgentDispatch]:
+        try:
+            return await self._livekit.agent_dispatch.list_dispatch(self._room_name)
+        except api.TwirpError as error:
+            if error.code == api.TwirpErrorCode.NOT_FOUND:
+                return []
+            raise
+
     async def _participants(self) -> list[models.ParticipantInfo]:
         try:
             listed = await self._livekit.room.list_participants(
@@ -198,3 +199,12 @@ class _Asker:
             for participant in listed.participants
             if participant.state == models.ParticipantInfo.State.ACTIVE
         ]
+
+
+def _may_still_come(other: api.AgentDispatch, now_ns: int) -> bool:
+    """Whether an agent may be on its way for a dispatch; one that is there is a participant."""
+    jobs = other.state.jobs
+    if any(job.state.status in _OVER for job in jobs):
+        return False
+    within = JOIN_SECONDS if jobs else ASK_AGAIN_SECONDS
+    return now_ns - other.state.created_at < within * 10**9

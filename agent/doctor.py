@@ -9,9 +9,8 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
-import aiohttp
-from livekit import api
 from pydantic import BaseModel
 from rich.table import Table
 from rich.text import Text
@@ -22,15 +21,14 @@ from metering.ledger.store import Ledger
 from metering.pricing.loading import load_card
 from metering.pricing.plans import find_plan, load_plans
 
-from .dispatch import check_server
-from .errors import TranscriberError
+from .errors import SettingsError, TranscriberError
 from .providers import EMBEDDED, check_request, warm_up
 from .request import TranscriptionRequest
+from .server_api import check_server, probe_server
 from .settings import NONE, AgentSettings, parse_choice
 
 LOW_DISK_BYTES = 500 * 10**6
 MIN_SECRET_BYTES = 32
-_SERVER_SECONDS = 5.0
 
 
 class Finding(BaseModel):
@@ -76,18 +74,23 @@ async def examine() -> list[Finding]:
     return [await _finding(check, look) for check, look in checks]
 
 
-def check_worker(settings: AgentSettings) -> None:
-    """Refuse to start with settings that no job could run on.
+async def check_worker(settings: AgentSettings) -> None:
+    """Refuse to start with settings that no job could run on, or without a server to work for.
+
+    The framework would try that server sixteen times over, and say of a refused key only that it
+    could not connect.
 
     Raises:
-        DispatchError: LiveKit's URL or keys are missing.
+        DispatchError: LiveKit's URL or keys are missing, the server is not there or refuses them.
         SettingsError: no such STT provider, or no key for it.
-        MeteringError: a setting of the meter, or the rate file, cannot be used.
+        MeteringError: a setting of the meter, its plan, or the rate file, cannot be used.
     """
     check_server(settings)
     check_request(settings.model_copy(update={"tenants": ()}), TranscriptionRequest())
     meter = MeterSettings.load()
     load_card(meter.rates)
+    find_plan(load_plans(meter.rates), meter.resolved_plan)
+    await probe_server(settings)
 
 
 async def _finding(check: str, look: Callable[[], Awaitable[str]]) -> Finding:
@@ -98,31 +101,8 @@ async def _finding(check: str, look: Callable[[], Awaitable[str]]) -> Finding:
 
 
 async def _server(settings: AgentSettings) -> str:
-    if not settings.livekit_url:
-        raise _Problem("set LIVEKIT_URL, such as wss://my-project.livekit.cloud")
-    if not (settings.livekit_api_key and settings.livekit_api_secret.get_secret_value()):
-        raise _Problem("set LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
-    try:
-        async with (
-            asyncio.timeout(_SERVER_SECONDS),
-            api.LiveKitAPI(
-                settings.livekit_url,
-                settings.livekit_api_key,
-                settings.livekit_api_secret.get_secret_value(),
-            ) as livekit,
-        ):
-            rooms = await livekit.room.list_rooms(api.ListRoomsRequest())
-    except api.TwirpError as error:
-        raise _Problem(
-            f"{settings.livekit_url} refuses the key ({error.code}); check LIVEKIT_API_KEY and"
-            " LIVEKIT_API_SECRET"
-        ) from None
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise _Problem(
-            f"{settings.livekit_url} cannot be reached ({type(error).__name__}); check LIVEKIT_URL"
-            " and that the server runs"
-        ) from None
-    return f"{settings.livekit_url}, {len(rooms.rooms)} room(s) open"
+    rooms = await probe_server(settings)
+    return f"{settings.livekit_url}, {rooms} room(s) open"
 
 
 async def _keys(settings: AgentSettings) -> str:
@@ -155,18 +135,27 @@ async def _folder(meter: MeterSettings) -> str:
 
 def _try_folder(meter: MeterSettings) -> str:
     path = meter.data_path
+    try_folder(path)
+    free = shutil.disk_usage(path).free
+    if free < LOW_DISK_BYTES:
+        raise _Problem(f"{path} has only {free / 10**6:.0f} MB free")
+    return f"{path}, {free / 10**9:.1f} GB free"
+
+
+def try_folder(path: Path) -> None:
+    """See whether files can be written in a folder, which is made where there is none.
+
+    Raises:
+        SettingsError: they cannot be; the message names the folder and the setting.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise _Problem(
+        raise SettingsError(
             f"{path} cannot be written ({error.strerror}); set TALLYROOM_DATA_DIR"
         ) from None
-    free = shutil.disk_usage(path).free
-    if free < LOW_DISK_BYTES:
-        raise _Problem(f"{path} has only {free / 10**6:.0f} MB free")
-    return f"{path}, {free / 10**9:.1f} GB free"
 
 
 def findings_table(findings: list[Finding]) -> Table:

@@ -82,7 +82,7 @@ def build_stt(
     build = _builder(choice)
     _check_key(settings, choice)
     try:
-        return build(settings, request, warm, http_session, choice.model)
+        return build(_Wanted(settings, request, warm, http_session, choice.model))
     except TranscriberError:
         raise
     except ValueError as error:
@@ -111,80 +111,71 @@ def _check_key(settings: AgentSettings, choice: ModelChoice) -> None:
         raise SettingsError(f"TALLYROOM_STT={'/'.join(choice)} needs {' and '.join(missing)}")
 
 
-def _deepgram(
-    settings: AgentSettings,
-    request: TranscriptionRequest,
-    warm: Warm,
-    http_session: Callable[[], aiohttp.ClientSession],
-    model: str,
-) -> stt.STT[Any]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What an STT is built from."""
+
+    settings: AgentSettings
+    request: TranscriptionRequest
+    warm: Warm
+    http_session: Callable[[], aiohttp.ClientSession]
+    model: str
+
+
+def _deepgram(wanted: _Wanted) -> stt.STT[Any]:
     from livekit.plugins import deepgram
 
-    options: dict[str, Any] = {"keyterm": list(request.keyterms)} if request.keyterms else {}
+    options: dict[str, Any] = (
+        {"keyterm": list(wanted.request.keyterms)} if wanted.request.keyterms else {}
+    )
     return deepgram.STT(
-        model=model,
-        language=request.language,
+        model=wanted.model,
+        language=wanted.request.language,
         interim_results=True,
         smart_format=True,
-        api_key=settings.deepgram_api_key.get_secret_value(),
-        base_url=settings.deepgram_base_url,
-        http_session=http_session(),
+        api_key=wanted.settings.deepgram_api_key.get_secret_value(),
+        base_url=wanted.settings.deepgram_base_url,
+        http_session=wanted.http_session(),
         **options,
     )
 
 
-def _openai(
-    settings: AgentSettings,
-    request: TranscriptionRequest,
-    warm: Warm,
-    http_session: Callable[[], aiohttp.ClientSession],
-    model: str,
-) -> stt.STT[Any]:
+def _openai(wanted: _Wanted) -> stt.STT[Any]:
     from livekit.plugins import openai
 
     options: dict[str, Any] = (
-        {"base_url": settings.openai_base_url} if settings.openai_base_url else {}
+        {"base_url": wanted.settings.openai_base_url} if wanted.settings.openai_base_url else {}
     )
     return openai.STT(
-        model=model,
-        language=request.language.partition("-")[0],
-        api_key=settings.openai_api_key.get_secret_value(),
+        model=wanted.model,
+        language=wanted.request.language.partition("-")[0],
+        api_key=wanted.settings.openai_api_key.get_secret_value(),
         use_realtime=True,
         **options,
     )
 
 
-def _livekit_inference(
-    settings: AgentSettings,
-    request: TranscriptionRequest,
-    warm: Warm,
-    http_session: Callable[[], aiohttp.ClientSession],
-    model: str,
-) -> stt.STT[Any]:
+def _livekit_inference(wanted: _Wanted) -> stt.STT[Any]:
     from livekit.agents import inference
 
     return inference.STT(
-        model,
-        language=request.language,
-        api_key=settings.livekit_api_key,
-        api_secret=settings.livekit_api_secret.get_secret_value(),
-        http_session=http_session(),
+        wanted.model,
+        language=wanted.request.language,
+        api_key=wanted.settings.livekit_api_key,
+        api_secret=wanted.settings.livekit_api_secret.get_secret_value(),
+        http_session=wanted.http_session(),
     )
 
 
-def _embedded(
-    settings: AgentSettings,
-    request: TranscriptionRequest,
-    warm: Warm,
-    http_session: Callable[[], aiohttp.ClientSession],
-    model: str,
-) -> stt.STT[Any]:
+def _embedded(wanted: _Wanted) -> stt.STT[Any]:
     from .whisper_stt import WhisperSTT
 
-    warm = warm if warm.speech_model and warm.vad else warm_up(settings)
+    warm = wanted.warm
+    if not (warm.speech_model and warm.vad):
+        warm = warm_up(wanted.settings)
     assert warm.speech_model
     assert warm.vad
-    return WhisperSTT(warm.speech_model, warm.vad, language=request.language)
+    return WhisperSTT(warm.speech_model, warm.vad, language=wanted.request.language)
 
 
 _STT_BUILDERS = {
@@ -195,7 +186,7 @@ _STT_BUILDERS = {
 }
 
 
-def _builder(choice: ModelChoice) -> Callable[..., stt.STT[Any]]:
+def _builder(choice: ModelChoice) -> Callable[[_Wanted], stt.STT[Any]]:
     try:
         return _STT_BUILDERS[choice.provider]
     except KeyError:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from .errors import DispatchError
 
 MAX_METADATA_BYTES = 64 * 1024
 
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _SHOWN_PROBLEMS = 5
 _SHOWN_CHARACTERS = 64
 
@@ -41,14 +51,23 @@ class TranscriptionRequest(BaseModel):
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=512)] = ""
     tenant: Annotated[str, StringConstraints(strip_whitespace=True, max_length=128)] = ""
     tags: tuple[Label, ...] = Field(default=(), max_length=50)
-    language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] = (
-        "en"
-    )
+    language: str = "en"
     keyterms: tuple[Label, ...] = Field(default=(), max_length=100)
     captions: bool = True
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+
+    @field_validator("language")
+    @classmethod
+    def _check_language(cls, tag: str) -> str:
+        if not _LANGUAGE_TAG.fullmatch(tag):
+            raise PydanticCustomError(
+                "language_tag",
+                "{tag} is not a BCP 47 tag, such as en or de-CH",
+                {"tag": repr(tag[:_SHOWN_CHARACTERS])},
+            )
+        return tag
 
     @classmethod
     def parse(cls, metadata: str) -> TranscriptionRequest:

@@ -20,6 +20,7 @@ from metering import (
     MeterSettings,
     RunInfo,
     attach_sweeper,
+    keep_room_names_out,
     record_declined,
 )
 
@@ -34,7 +35,7 @@ logger = logging.getLogger("tallyroom.agent")
 
 DISPLAY_NAME = "Transcriber"
 IDLE_PROCESSES = ServerEnvOption(dev_default=1, prod_default=2)
-"""Each holds the embedded model, some 400 MB in all; the framework would keep one a core."""
+"""Each holds the embedded model in memory; the framework would keep one a core."""
 INITIALIZE_SECONDS = 60.0
 """Loading the model takes a second on an idle machine, and many on one that starts everything."""
 
@@ -42,14 +43,28 @@ _SESSION = "session"
 _WARM = "warm"
 
 
-def build_server(settings: AgentSettings) -> AgentServer:
+class TranscriberServer(AgentServer):
+    """LiveKit's worker, telling whether it has failed: LiveKit's command line exits with 0."""
+
+    has_failed = False
+
+    async def run(self, **how: Any) -> None:
+        """Run until it is closed, as LiveKit's does."""
+        try:
+            await super().run(**how)
+        except Exception:
+            self.has_failed = True
+            raise
+
+
+def build_server(settings: AgentSettings) -> TranscriberServer:
     """The worker, ready to be run by LiveKit's command line.
 
     Raises:
         SettingsError: the chosen STT is no provider.
     """
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
-    server = AgentServer(
+    server = TranscriberServer(
         setup_fnc=prewarm,
         num_idle_processes=idle,
         initialize_process_timeout=INITIALIZE_SECONDS,
@@ -65,6 +80,7 @@ def build_server(settings: AgentSettings) -> AgentServer:
         on_session_end=on_session_end,
     )
     attach_sweeper(server)
+    keep_room_names_out(server, loggers="")
     return server
 
 

@@ -39,6 +39,7 @@ from .server_binary import (
     locate_server,
 )
 from .server_log import ServerParticipant, ServerRoom, Timeline, read_timeline
+from .tied import tied_to_parent
 
 __all__ = [
     "Binary",
@@ -59,21 +60,6 @@ __all__ = [
 ]
 
 ParticipantKind = Literal["standard", "egress", "ingress", "sip", "agent"]
-
-# The kernel is asked, in the process that becomes the server, to kill it when its parent dies:
-# nothing else holds when the parent is killed outright. Its own interpreter does it, because code
-# between fork and exec in a process with threads can deadlock. Elsewhere than on Linux, atexit has
-# to do.
-_TIED_TO_PARENT = """
-import ctypes, os, signal, sys
-try:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-except (AttributeError, OSError):
-    pass
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def participant_token(
@@ -298,11 +284,9 @@ class LocalServer:
         # JSON is YAML. The keys go by a file that only we can read: arguments are everybody's.
         with _private(config_path, os.O_TRUNC) as config:
             config.write(json.dumps(self._configuration()).encode())
-        command = [sys.executable, "-I", "-S", "-c", _TIED_TO_PARENT, str(os.getpid())]
-        command += [str(binary), "--config", str(config_path)]
         with _private(self.log_path, os.O_APPEND) as log:
             return subprocess.Popen(
-                command,
+                tied_to_parent(binary, "--config", config_path),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -368,7 +352,7 @@ async def open_server(
 
     Args:
         config: for a server of our own, see `LocalServer`.
-        say: is told how a build gets on.
+        say: is told how a build gets on, and which server it is.
 
     Raises:
         ServerNotFound: none could be found or built.
@@ -376,8 +360,11 @@ async def open_server(
     """
     source = await asyncio.to_thread(locate_server, say)
     if isinstance(source, Remote):
-        yield RemoteServer(os.environ)
+        remote = RemoteServer(os.environ)
+        say(f"using LiveKit's server at {remote.url}, from LIVEKIT_URL")
+        yield remote
         return
+    say("starting LiveKit's server")
     async with LocalServer(binary=source.path, config=config) as server:
         yield server
 

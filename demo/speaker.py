@@ -14,19 +14,18 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 from livekit import rtc
 
+from .changes import Changes
 from .clips import SAMPLE_RATE, Clip, Samples, load_clip
 from .server import LocalServer, ParticipantKind, RemoteServer, participant_token
 
 CAPTIONS = "lk.transcription"
 SAMPLES_PER_FRAME = SAMPLE_RATE // 50
 QUEUE_MS = 100
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -202,7 +201,7 @@ class Speaker:
         self._room: rtc.Room | None = None
         self._microphones: list[Microphone] = []
         self._readers: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
+        self._changes = Changes()
 
     @property
     def room(self) -> rtc.Room:
@@ -243,7 +242,7 @@ class Speaker:
         room = rtc.Room()
         room.register_text_stream_handler(CAPTIONS, self._on_captions)
         for event in ("participant_connected", "participant_disconnected", "disconnected"):
-            room.on(event, lambda *_: self._notify())
+            room.on(event, lambda *_: self._changes.notify())
         token = participant_token(
             self._server,
             self._room_name,
@@ -331,7 +330,7 @@ class Speaker:
             found = [caption for caption in self.finals() if matching(caption)]
             return found if len(found) >= count else None
 
-        return await self._until(enough, timeout)
+        return await self._changes.until(enough, timeout)
 
     async def wait_for_participant(
         self,
@@ -348,7 +347,7 @@ class Speaker:
         def there() -> rtc.RemoteParticipant | None:
             return next(filter(matching, self.room.remote_participants.values()), None)
 
-        return await self._until(there, timeout)
+        return await self._changes.until(there, timeout)
 
     async def wait_until_gone(self, identity: str, *, timeout: float = 20.0) -> None:
         """Wait until nobody with this identity is in the room.
@@ -360,7 +359,7 @@ class Speaker:
         def gone() -> bool | None:
             return None if identity in self.room.remote_participants else True
 
-        await self._until(gone, timeout)
+        await self._changes.until(gone, timeout)
 
     async def __aenter__(self) -> Self:
         """Join, with a microphone."""
@@ -375,16 +374,6 @@ class Speaker:
     ) -> None:
         """Leave."""
         await self.leave()
-
-    async def _until(self, ready: Callable[[], T | None], timeout: float) -> T:
-        async with asyncio.timeout(timeout):
-            while (value := ready()) is None:
-                await self._changed.wait()
-        return value
-
-    def _notify(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
 
     def _on_captions(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
         task = asyncio.create_task(self._read(reader, sender_identity))
@@ -406,4 +395,4 @@ class Speaker:
                     received_at=time.monotonic(),
                 )
             )
-            self._notify()
+            self._changes.notify()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from metering.layout import Column, Flow, Sheet
 from metering.pricing.charges import Charge, totals
 from metering.record import CostRecord
 from metering.tables import amount, money, print_record
@@ -104,6 +105,9 @@ def print_bill(
     console.rule("the same meeting on LiveKit Cloud, Ship plan, agent deployed there")
     console.print(_cloud_table(cloud_charges))
     console.print()
+    for line in _cloud_total(cloud_charges):
+        console.print(line)
+    console.print()
     console.rule("the server's log beside ours")
     if compared is None:
         console.print("the server is not ours: its log cannot be read from here", style="dim")
@@ -114,38 +118,60 @@ def print_bill(
         console.print(Text.assemble((f"{label:<12}", "bold"), str(path)), soft_wrap=True)
 
 
-def _cloud_table(charges: Sequence[Charge]) -> Table:
-    table = Table(header_style="bold")
-    for heading in ("meter", "count", "billed", "unit price", "list cost"):
-        table.add_column(heading, justify="left" if heading == "meter" else "right")
+def _cloud_table(charges: Sequence[Charge]) -> Sheet:
+    sheet = Sheet(
+        (
+            Column("meter"),
+            Column("count", "figure"),
+            Column("billed", "figure"),
+            Column("unit price", "figure"),
+            Column("list cost", "figure"),
+        ),
+        stacks=(("meter",), ("count", "billed"), ("unit price",), ("list cost",)),
+    )
     for charge in charges:
         if charge.list_cost is None or charge.unit_price is None:
-            table.add_row(charge.meter, str(charge.instances), "-", "-", charge.state)
+            sheet.add(charge.meter, str(charge.instances), "-", "-", charge.state)
             continue
         name = charge.meter + "".join(f" {key}={value}" for key, value in charge.attributes.items())
-        table.add_row(
+        sheet.add(
             name,
             str(charge.instances),
             amount(charge.pricing_quantity, charge.pricing_unit),
             format_decimal(charge.unit_price),
             money(charge.list_cost, charge.currency),
         )
+    return sheet
+
+
+def _cloud_total(charges: Sequence[Charge]) -> Iterator[Flow]:
     summed = totals(charges)
-    table.add_section()
-    total = summed.list_cost.get(CURRENCY, Decimal(0))
-    label = Text("list cost, past every allowance", style="bold")
-    table.add_row(label, "", "", "", Text(money(total, CURRENCY), style="bold"))
+    total = money(summed.list_cost.get(CURRENCY, Decimal(0)), CURRENCY)
+    yield Flow([Text(f"list cost, past every allowance: {total}", "bold")])
     for charge in summed.unrated:
-        table.add_row(Text(f"+ unrated: {charge.meter}: {charge.reason}", style="yellow"))
-    return table
+        yield Flow([Text(f"+ unrated: {charge.meter}: {charge.reason}", "yellow")])
 
 
-def _compared_table(rows: Sequence[Compared]) -> Table:
-    table = Table(header_style="bold")
-    for heading in ("who", "what", "server", "metered", "join apart", "leave apart", ""):
-        table.add_column(heading, justify="left" if heading in ("who", "what", "") else "right")
+def _compared_table(rows: Sequence[Compared]) -> Sheet:
+    sheet = Sheet(
+        (
+            Column("who"),
+            Column("what"),
+            Column("server", "figure"),
+            Column("metered", "figure"),
+            Column("join apart", "figure"),
+            Column("leave apart", "figure"),
+            Column("verdict"),
+        ),
+        stacks=(
+            ("who", "what"),
+            ("server", "metered"),
+            ("join apart", "leave apart"),
+            ("verdict",),
+        ),
+    )
     for row in rows:
-        table.add_row(
+        sheet.add(
             NAMES.get(row.who, row.who),
             row.what,
             f"{row.server_seconds:.3f} s",
@@ -154,4 +180,4 @@ def _compared_table(rows: Sequence[Compared]) -> Table:
             f"{row.ends_apart * 1000:.0f} ms",
             Text("ok", style="green") if row.agrees else Text("differs", style="red"),
         )
-    return table
+    return sheet

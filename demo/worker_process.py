@@ -1,4 +1,8 @@
-"""A transcriber's worker as a process of its own, with its log in reach."""
+"""A transcriber's worker as a process of its own, with its log in reach.
+
+It does not outlive whoever started it. Its job processes end with it by themselves: LiveKit's
+framework ends a job whose worker is gone.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .changes import Changes
 from .server import LocalServer, RemoteServer
+from .tied import tied_to_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 20.0
+LAST_WORDS = 5
 
 LogEntry = dict[str, Any]
+
+
+class WorkerError(Exception):
+    """The worker did not start, or has ended; the message says which, and its last words."""
 
 
 class WorkerProcess:
@@ -55,7 +66,7 @@ class WorkerProcess:
         }
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._logged = asyncio.Event()
+        self._changes = Changes()
         self._other_output: list[str] = []
 
     @property
@@ -68,11 +79,10 @@ class WorkerProcess:
         """Start it and wait until it has registered.
 
         Raises:
-            RuntimeError: it ended instead; the message has its last words.
-            TimeoutError: it did not register in time.
+            WorkerError: it ended instead, or did not register in time.
         """
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *self._program, "start", "--log-level", "INFO"),
+            *tied_to_parent(sys.executable, *self._program, "start", "--log-level", "INFO"),
             cwd=ROOT,
             env=self.env,
             stdin=asyncio.subprocess.DEVNULL,
@@ -82,19 +92,33 @@ class WorkerProcess:
             limit=1 << 20,
         )
         self._reading = asyncio.create_task(self._read(self._process))
-        await self.until_logged(lambda entry: entry["message"] == "registered worker", timeout)
+        self._reading.add_done_callback(lambda _: self._changes.notify())
+        try:
+            await self.until_logged(lambda entry: entry["message"] == "registered worker", timeout)
+        except TimeoutError:
+            url = self.env["LIVEKIT_URL"]
+            raise WorkerError(
+                f"the worker did not register with {url} within {timeout:g} s"
+            ) from None
 
     async def until_logged(
         self, matching: Callable[[LogEntry], bool], timeout: float = 30.0
     ) -> LogEntry:
-        """Wait for a line of the log, one that is there already included; returns it."""
-        async with asyncio.timeout(timeout):
-            while True:
-                if found := next((entry for entry in self.log if matching(entry)), None):
-                    return found
-                if self._reading is None or self._reading.done():
-                    raise RuntimeError(f"the worker has ended: {' '.join(self._other_output[-5:])}")
-                await self._logged.wait()
+        """Wait for a line of the log, one that is there already included; returns it.
+
+        Raises:
+            WorkerError: it has ended without one.
+            TimeoutError: there was none within `timeout` seconds.
+        """
+
+        def found() -> LogEntry | None:
+            entry = next((entry for entry in self.log if matching(entry)), None)
+            if entry is None and (self._reading is None or self._reading.done()):
+                said = " ".join(self._other_output[-LAST_WORDS:])
+                raise WorkerError(f"the worker has ended: {said}")
+            return entry
+
+        return await self._changes.until(found, timeout)
 
     async def stop(self, *, timeout: float = STOP_SECONDS, everyone: bool = False) -> int:
         """Ask it to drain and end, as a deploy does; returns its exit code.
@@ -147,9 +171,4 @@ class WorkerProcess:
                 self._other_output.append(line.decode(errors="replace").strip())
             else:
                 self.log.append(entry)
-            self._notify()
-        self._notify()
-
-    def _notify(self) -> None:
-        logged, self._logged = self._logged, asyncio.Event()
-        logged.set()
+            self._changes.notify()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .errors import MeteringError as MeteringError
     from .job_meter import JobMeter as JobMeter
     from .job_meter import record_declined as record_declined
+    from .log_privacy import keep_room_names_out as keep_room_names_out
     from .run import RunInfo as RunInfo
     from .run import Status as Status
     from .settings import Hosting as Hosting
@@ -35,6 +36,7 @@ _HOMES = {
     "Status": "run",
     "Usage": "usage",
     "attach_sweeper": "sweeper",
+    "keep_room_names_out": "log_privacy",
     "record_declined": "job_meter",
 }
 

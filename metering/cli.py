@@ -132,7 +132,10 @@ def rerate(
     job: Annotated[str, typer.Argument(help="The job's id, as `jobs` lists it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Rate a job again by today's rate card, as a new revision beside the old ones."""
+    """Rate a job again by today's rate card, as a new revision beside the old ones.
+
+    Its hosting and plan are those it ran with. A rate file that cannot be used rates nothing.
+    """
 
     async def work() -> CostRecord:
         settings = MeterSettings.load()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,9 +105,9 @@ async def settle_in_memory(run: Run, settings: MeterSettings) -> CostRecord:
             record = await settle_run(run, ledger, settings)
     except LedgerError as error:
         logger.error("nothing can be stored, this job's record is only in the log: %s", error)
-        with tempfile.TemporaryDirectory() as folder:
-            async with Ledger(f"sqlite+aiosqlite:///{folder}/ledger.sqlite3") as ledger:
-                record = await settle_run(run, ledger, settings)
+        # Not in a temporary file either: that can be on the same full disk.
+        async with Ledger.in_memory() as ledger:
+            record = await settle_run(run, ledger, settings)
     log_record(record)
     return record
 

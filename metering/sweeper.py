@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import MeteringError
+from .log_privacy import keep_room_names_out
 from .settings import MeterSettings
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ async def _repeat(work: Callable[[], Awaitable[Any]], interval_seconds: float) -
 
 
 def attach_sweeper(server: AgentServer) -> None:
-    """Let a worker sweep, and ship where the store is shared, for as long as it runs."""
+    """Let a worker sweep, and ship where the store is shared, for as long as it runs.
+
+    What the meter logs in it no longer carries the room's name.
+    """
     tasks: set[asyncio.Task[None]] = set()
 
     def start() -> None:
@@ -76,3 +80,4 @@ def attach_sweeper(server: AgentServer) -> None:
             task.add_done_callback(tasks.discard)
 
     server.on("worker_started", start)
+    keep_room_names_out(server)

@@ -7,13 +7,13 @@ reach a terminal, and none of them is read as markup.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from .layout import Column, Flow, Sheet
 from .record import CostRecord, JobSummary, RecordCharge, RecordUsage
 from .run import Status
 from .usage import format_decimal
@@ -53,15 +53,30 @@ def amount(quantity: Decimal | None, unit: str | None) -> str:
     return f"{format_decimal(quantity)} {unit}{plural}"
 
 
-def jobs_table(jobs: Iterable[JobSummary]) -> Table:
-    """One line for each job."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("started (UTC)", "job", "status", "room", "tenant", "length"):
-        table.add_column(heading, no_wrap=heading in ("job", "started (UTC)"))
-    table.add_column("list cost", justify="right", overflow="fold")
+def jobs_table(jobs: Iterable[JobSummary]) -> Sheet:
+    """One line for each job, or two where the width is short."""
+    sheet = Sheet(
+        (
+            Column("started (UTC)", "whole"),
+            Column("job", "whole"),
+            Column("status", "whole"),
+            Column("room"),
+            Column("tenant"),
+            Column("length", "figure"),
+            Column("list cost", "figure"),
+        ),
+        stacks=(
+            ("started (UTC)", "room"),
+            ("job", "tenant"),
+            ("status",),
+            ("length",),
+            ("list cost",),
+        ),
+        ruled=False,
+    )
     for job in jobs:
-        unrated = f" + {job.unrated} unrated" if job.unrated else ""
-        table.add_row(
+        unrated = f"\n+ {job.unrated} unrated" if job.unrated else ""
+        sheet.add(
             f"{job.started_at:%Y-%m-%d %H:%M}",
             job.job_id,
             Text(job.status, style=_STATUS_STYLES[job.status]),
@@ -70,50 +85,69 @@ def jobs_table(jobs: Iterable[JobSummary]) -> Table:
             f"{(job.ended_at - job.started_at).total_seconds():.0f} s",
             money(job.list_cost, job.currency) + unrated,
         )
-    return table
+    return sheet
 
 
 def print_record(console: Console, record: CostRecord, *, with_usage: bool = False) -> None:
     """A whole cost record: what it is of, its charges, its total and what is missing from it."""
-    console.print(_heading(record))
+    for part in _heading(record):
+        console.print(part)
     if with_usage:
         console.print(usage_table(record.usage))
+        console.print()
     console.print(charges_table(record.charges))
-    console.print(total_line(record))
+    console.print()
+    for part in total_lines(record):
+        console.print(part)
 
 
-def _heading(record: CostRecord) -> Text:
-    heading = Text.assemble(
-        (record.job_id, "bold"), "  ", (record.status, _STATUS_STYLES[record.status])
-    )
+def _heading(record: CostRecord) -> Iterator[Flow]:
+    yield Flow([Text(record.job_id, "bold"), Text(record.status, _STATUS_STYLES[record.status])])
     lasted = (record.ended_at - record.started_at).total_seconds()
-    heading.append(f"\n{record.started_at:%Y-%m-%d %H:%M:%S} UTC, {lasted:.1f} s, room ")
-    heading.append_text(plain(record.room_name))
-    for label, value in (("title", record.title), ("tenant", record.tenant)):
+    about = [Text(f"{record.started_at:%Y-%m-%d %H:%M:%S} UTC"), Text(f"{lasted:.1f} s")]
+    for label, value in (
+        ("room", record.room_name),
+        ("title", record.title),
+        ("tenant", record.tenant),
+    ):
         if value:
-            heading.append(f", {label} ").append_text(plain(value))
-    heading.append(f"\nhosting {record.hosting}, plan {record.plan}, revision {record.revision}")
-    heading.append(f", rate card {record.rate_card or 'none'}")
+            about.append(Text(f"{label} ").append_text(plain(value)))
+    yield Flow(_listing(about))
+    rated = f"rate card {record.rate_card or 'none'}"
+    how = (f"hosting {record.hosting}", f"plan {record.plan}", f"revision {record.revision}", rated)
+    yield Flow(_listing([Text(part) for part in how]))
     if record.error:
-        heading.append("\n").append_text(plain(record.error))
-    return heading
+        yield Flow([plain(record.error)])
 
 
-def charges_table(charges: Sequence[RecordCharge]) -> Table:
-    """One line for each charge; what is not billed or has no price says why."""
-    table = Table(header_style="bold")
-    table.add_column("meter", overflow="fold")
-    table.add_column("provider / model")
-    table.add_column("count", justify="right")
-    table.add_column("consumed", justify="right", overflow="fold")
-    table.add_column("billed", justify="right", overflow="fold")
-    table.add_column("unit price", justify="right", overflow="fold")
-    table.add_column("list cost", justify="right", overflow="fold")
+def _listing(parts: Sequence[Text]) -> list[Text]:
+    return [*(part + Text(",") for part in parts[:-1]), *parts[-1:]]
+
+
+def charges_table(charges: Sequence[RecordCharge]) -> Sheet:
+    """One row for each charge; what is not billed or has no price says so."""
+    sheet = Sheet(
+        (
+            Column("meter"),
+            Column("provider / model"),
+            Column("count", "figure"),
+            Column("consumed", "figure"),
+            Column("billed", "figure"),
+            Column("unit price", "figure"),
+            Column("list cost", "figure"),
+        ),
+        stacks=(
+            ("meter", "provider / model"),
+            ("count", "consumed"),
+            ("billed", "unit price"),
+            ("list cost",),
+        ),
+    )
     for charge in charges:
         name = charge.meter + "".join(f" {key}={value}" for key, value in charge.attributes.items())
         consumed = amount(_short(charge.consumed_quantity), charge.consumed_unit)
         if charge.certainty != "exact":
-            consumed += f" ({charge.certainty})"
+            consumed += f"\n({charge.certainty})"
         model = f"{charge.provider} / {charge.model}" if charge.model else charge.provider
         row: list[Text | str] = [plain(name), plain(model), str(charge.instances), consumed]
         if charge.state == "priced":
@@ -126,42 +160,60 @@ def charges_table(charges: Sequence[RecordCharge]) -> Table:
             row += ["-", "-", Text("not billed", style="dim")]
         else:
             row += ["-", "-", Text("unrated", style="yellow")]
-        table.add_row(*row)
-    return table
+        sheet.add(*row)
+    return sheet
 
 
-def total_line(record: CostRecord) -> Text:
+def total_lines(record: CostRecord) -> Iterator[Flow]:
     """The total, and next to it whatever is missing from it or disputed in it."""
-    line = Text.assemble(("list cost ", "bold"), (money(record.list_cost, record.currency), "bold"))
+    yield Flow([Text(f"list cost {money(record.list_cost, record.currency)}", "bold")])
     for missing in record.unrated:
-        named = plain(
-            f"+ unrated: {missing.meter}, {missing.provider} {missing.model}, "
-            f"{amount(_short(missing.quantity), missing.unit)}: {missing.reason}"
-        )
-        line.append(f"\n{named}", style="yellow")
+        quantity = amount(_short(missing.quantity), missing.unit)
+        named = f"+ unrated: {missing.meter}, {missing.provider} {missing.model},"
+        parts = [*plain(named).split(), Text(f"{quantity}:"), *plain(missing.reason).split()]
+        yield Flow([_styled(part, "yellow") for part in parts])
     for charge in record.charges:
+        said = ""
         if charge.disputed:
-            line.append(
-                f"\n* disputed: billed by {charge.disputed.get('basis')} it is "
-                f"{charge.disputed.get('list_cost')}: {charge.disputed.get('reason')}",
-                style="dim",
+            said = (
+                f"* disputed: billed by {charge.disputed.get('basis')} it is "
+                f"{charge.disputed.get('list_cost')}: {charge.disputed.get('reason')}"
             )
         elif charge.state == "not_billed":
-            line.append(f"\n- {charge.meter} is not billed: {charge.reason}", style="dim")
-    return line
+            said = f"- {charge.meter} is not billed: {charge.reason}"
+        if said:
+            yield Flow([_styled(part, "dim") for part in plain(said).split()])
 
 
-def usage_table(usages: Sequence[RecordUsage]) -> Table:
+def _styled(text: Text, style: str) -> Text:
+    text.stylize(style)
+    return text
+
+
+def usage_table(usages: Sequence[RecordUsage]) -> Sheet:
     """Every measured instance, with its times, source and certainty."""
-    table = Table(header_style="bold")
-    for heading in ("meter", "who", "purpose", "provider / model", "started (UTC)", "ended"):
-        table.add_column(heading)
-    table.add_column("quantity", justify="right")
-    table.add_column("stated", justify="right")
-    for heading in ("certainty", "source"):
-        table.add_column(heading)
+    sheet = Sheet(
+        (
+            Column("meter"),
+            Column("who"),
+            Column("purpose"),
+            Column("provider / model"),
+            Column("started (UTC)", "whole"),
+            Column("ended", "whole"),
+            Column("quantity", "figure"),
+            Column("stated", "figure"),
+            Column("certainty", "whole"),
+            Column("source"),
+        ),
+        stacks=(
+            ("meter", "who", "purpose"),
+            ("provider / model", "source"),
+            ("started (UTC)", "ended"),
+            ("quantity", "certainty", "stated"),
+        ),
+    )
     for usage in usages:
-        table.add_row(
+        sheet.add(
             usage.meter,
             plain(usage.participant or ""),
             usage.purpose,
@@ -173,7 +225,7 @@ def usage_table(usages: Sequence[RecordUsage]) -> Table:
             usage.certainty,
             usage.source,
         )
-    return table
+    return sheet
 
 
 def _short(quantity: Decimal) -> Decimal:

@@ -48,6 +48,21 @@ def run(command: Sequence[str | Path], what: str, **settings: str) -> str:
     return answer.stdout
 
 
+def find_python(name: str) -> str | None:
+    """The path of a Python that runs; None where there is none.
+
+    What a version manager puts on PATH for a Python that is not installed is found, and fails.
+    """
+    path = shutil.which(name)
+    if path is None:
+        return None
+    try:
+        answer = subprocess.run([path, "--version"], check=False, capture_output=True)
+    except OSError:
+        return None
+    return path if answer.returncode == 0 else None
+
+
 def copied_into_image(dockerfile: str) -> list[str]:
     """What the last stage copies from the build context, in order."""
     last_stage = dockerfile[dockerfile.rindex("\nFROM ") :]
@@ -87,9 +102,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run([Path(sys.executable).with_name("hadolint"), "Dockerfile"], "hadolint")
         print("hadolint: nothing to say")
-        python = shutil.which(arguments.python)
+        python = find_python(arguments.python)
         if python is None:
-            print(f"no {arguments.python} here: the steps were not replayed (--python names one)")
+            print(
+                f"no {arguments.python} that runs here: the steps were not replayed"
+                " (--python names one)"
+            )
             return 0
         replay(dockerfile, python)
         print("replayed: requirements.txt by hash, the context, the entry point")

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from ..errors import LedgerError
 from . import schema
@@ -40,6 +40,9 @@ _DRIVERS = {
     "postgresql": "postgresql+psycopg",
 }
 
+IN_MEMORY = make_url(f"{_DRIVERS['sqlite']}://")
+"""A store of one process that is gone when it is closed; no URL of a setting's can be it."""
+
 
 def parse_url(url: str) -> URL:
     """A database URL, with the driver that we use where it names none.
@@ -49,7 +52,10 @@ def parse_url(url: str) -> URL:
     """
     scheme, separator, rest = url.partition("://")
     try:
-        return make_url(f"{_DRIVERS.get(scheme, scheme)}{separator}{rest}")
+        parsed = make_url(f"{_DRIVERS.get(scheme, scheme)}{separator}{rest}")
+        if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+            raise ValueError("a store in memory would forget everything")
+        return parsed
     except (ArgumentError, ValueError):
         without_password = url.rpartition("@")[2]
         raise LedgerError(
@@ -67,7 +73,9 @@ def create_engine(url: URL) -> AsyncEngine:
             url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
         )
     engine = create_async_engine(
-        url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
+        url,
+        poolclass=StaticPool if url == IN_MEMORY else NullPool,
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import select
+from sqlalchemy import URL, select
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -24,6 +24,7 @@ from ..run import Run
 from ..usage import Usage
 from . import schema
 from .database import (
+    IN_MEMORY,
     READS_ONLY,
     advice,
     create_engine,
@@ -39,9 +40,14 @@ from .database import (
 class Ledger:
     """A connection to the store; use it as an async context manager."""
 
-    def __init__(self, url: str) -> None:
-        self._url = parse_url(url)
+    def __init__(self, url: str | URL) -> None:
+        self._url = url if isinstance(url, URL) else parse_url(url)
         self._engine: AsyncEngine | None = None
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """A store that needs no disk, and is gone when it is closed."""
+        return cls(IN_MEMORY)
 
     async def __aenter__(self) -> Self:
         await self.open()

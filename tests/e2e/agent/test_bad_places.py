@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from demo.server import LocalServer
 from demo.speaker import Speaker
 from tests.e2e.agent.conftest import Tallyroom, own_worker
+from tests.e2e.processes import job_process
 
 
 async def test_a_data_folder_that_cannot_be_written_costs_no_caption_and_no_record(
@@ -38,6 +42,63 @@ async def test_a_data_folder_that_cannot_be_written_costs_no_caption_and_no_reco
         examined = await tallyroom.run("doctor", "--json")
         assert examined.code == 1
         assert "set TALLYROOM_DATA_DIR" in examined.out
+
+
+@contextmanager
+def full_disk(data: Path) -> Iterator[None]:
+    """The running job's process can make no file any longer than it is."""
+    pid = job_process(data)
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_disk_that_is_full_for_a_while_costs_nothing(
+    livekit_server: LocalServer, room_name: str, tmp_path: Path
+) -> None:
+    async with own_worker(livekit_server, tmp_path) as worker:
+        tallyroom = Tallyroom(worker, tmp_path)
+        async with Speaker(livekit_server, room_name, "alice") as alice:
+            job_id = await tallyroom.dispatch(room_name)
+            with full_disk(tmp_path):
+                await alice.say("austen_0890")
+                await alice.silence(1.0)
+                (caption,) = await alice.wait_for_final()
+                await worker.until_logged(
+                    lambda entry: "journal cannot be written" in entry["message"]
+                )
+        record = await tallyroom.record(job_id)
+    assert record["status"] == "complete"
+    (session,) = [item for item in record["usage"] if item["meter"] == "agent_session"]
+    assert session["certainty"] == "exact"
+    (sound,) = [item for item in record["usage"] if item["meter"] == "stt_audio"]
+    assert float(sound["quantity"]) > 1
+    assert [said["text"] for said in tallyroom.transcript(job_id)["segments"]] == [caption.text]
+
+
+async def test_a_disk_that_stays_full_leaves_the_record_in_the_log(
+    livekit_server: LocalServer, room_name: str, tmp_path: Path
+) -> None:
+    async with own_worker(livekit_server, tmp_path) as worker:
+        tallyroom = Tallyroom(worker, tmp_path)
+        async with Speaker(livekit_server, room_name, "alice") as alice:
+            job_id = await tallyroom.dispatch(room_name)
+            with full_disk(tmp_path):
+                await alice.say("austen_0890")
+                await alice.silence(1.0)
+                await alice.wait_for_final()
+                await alice.leave()
+                logged = await worker.until_logged(
+                    lambda entry: entry.get("cost_record", {}).get("job_id") == job_id
+                )
+    assert logged["cost_record"]["status"] == "complete"
+    (sound,) = [
+        charge for charge in logged["cost_record"]["charges"] if charge["meter"] == "stt_audio"
+    ]
+    assert float(sound["consumed_quantity"]) > 1
 
 
 async def test_a_store_that_is_no_database_keeps_the_journal_until_it_is_one(

@@ -11,25 +11,12 @@ from pathlib import Path
 from agent.transcript import read_transcript
 from demo.server import LocalServer
 from demo.speaker import Speaker
-from metering.journal import HEARTBEAT_SECONDS, SUFFIX
+from metering.journal import HEARTBEAT_SECONDS
 from tests.e2e.agent.conftest import Tallyroom, own_worker
+from tests.e2e.processes import job_process
 
 # The heartbeat that never came, and a busy machine's delay in noticing anything.
 TOLERANCE_SECONDS = HEARTBEAT_SECONDS + 0.5
-
-
-def job_process(data: Path) -> int:
-    """The process that holds the running job's journal open."""
-    (journal,) = (data / "journals").glob(f"*{SUFFIX}")
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                held = {os.readlink(fd) for fd in (process / "fd").iterdir()}
-            except OSError:
-                continue
-            if str(journal) in held:
-                return int(process.name)
-    raise AssertionError("nobody holds the journal")
 
 
 async def test_a_killed_job_is_settled_by_its_worker_as_recovered(

@@ -10,9 +10,10 @@ import pytest
 from livekit import api
 from pydantic import SecretStr
 
-from agent.dispatch import MAX_ROOM_NAME, _twirp_advice, dispatch
+from agent.dispatch import MAX_ROOM_NAME, dispatch
 from agent.errors import DispatchError
 from agent.request import TranscriptionRequest
+from agent.server_api import twirp_advice
 from agent.settings import AgentSettings
 
 
@@ -55,7 +56,7 @@ async def test_a_server_that_is_not_there() -> None:
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         message = await refusal(settings(url))
     assert message.startswith(f"{url} cannot be reached: ")
-    assert message.endswith("; check LIVEKIT_URL")
+    assert message.endswith("; check LIVEKIT_URL and that the server runs")
 
 
 @pytest.mark.parametrize("url", ["localhost:7880", "not a url", "http://"])
@@ -68,11 +69,11 @@ async def test_what_is_no_address(url: str) -> None:
 @pytest.mark.parametrize("status", [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN])
 def test_a_refused_key_is_said_to_be_one(status: HTTPStatus) -> None:
     error = api.TwirpError("unauthenticated", "go/jose: error", status=status)
-    assert _twirp_advice(error) == (
+    assert twirp_advice(error) == (
         "the key is refused; check LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
     )
 
 
 def test_any_other_refusal_is_the_servers_own_words() -> None:
     error = api.TwirpError("resource_exhausted", "too many rooms", status=429)
-    assert _twirp_advice(error) == "resource_exhausted: too many rooms"
+    assert twirp_advice(error) == "resource_exhausted: too many rooms"

@@ -149,3 +149,9 @@ labels = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
 def test_metadata_comes_back_as_it_went(values: dict[str, Any]) -> None:
     request = TranscriptionRequest(**values)
     assert TranscriptionRequest.parse(request.to_metadata()) == request
+
+
+def test_a_language_that_is_no_tag_is_said_to_be_none() -> None:
+    with pytest.raises(DispatchError) as caught:
+        TranscriptionRequest.parse('{"language": "xx yy"}')
+    assert str(caught.value) == "language: 'xx yy' is not a BCP 47 tag, such as en or de-CH"

@@ -159,6 +159,17 @@ def test_rerate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked("show", "AJ_test")["revision"] == 3
 
 
+def test_rerate_with_a_rate_file_that_is_broken_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled(tmp_path, tokens())
+    before = asked("show", "AJ_test")
+    (tmp_path / "mine.toml").write_text("[[rate]]\nmeter = 3\n")
+    monkeypatch.setenv("TALLYROOM_RATES", str(tmp_path / "mine.toml"))
+    assert str(tmp_path / "mine.toml") in refused("rerate", "AJ_test")
+    assert asked("show", "AJ_test") == before
+
+
 def test_recover(tmp_path: Path) -> None:
     assert asked("recover") == []
     write_journal(tmp_path, info().to_entry(), opening(), beat(2_000_000))

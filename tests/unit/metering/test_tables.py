@@ -4,9 +4,9 @@ import io
 from decimal import Decimal
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from metering.record import CostRecord, JobSummary
+from metering.record import CostRecord, JobSummary, list_unrated
 from metering.run import Status
 from metering.tables import jobs_table, money, plain, print_record
 from tests.unit.metering.samples import START, usage
@@ -156,3 +156,136 @@ def test_usage_is_listed_on_demand() -> None:
     for expected in ("alice", "60 seconds", "60.25", "exact", "room", "09:00:00.000"):
         assert expected in text
     assert "alice" not in printed(record(usage=[measured]))
+
+
+JOB = "AJ_Rp3oiF48dptA"
+SUM = Decimal("1234.56789012")
+CONSUMED = Decimal("123456.789")
+BILLED = Decimal("123456.789012")
+
+
+def narrow_record() -> CostRecord:
+    """One of each kind of charge, with figures as long as they come."""
+    long = charge(
+        attributes={"kind": "webrtc", "direction": "downstream"},
+        certainty="partial",
+        consumed_quantity=CONSUMED,
+        pricing_quantity=BILLED,
+        unit_price=Decimal("0.0000722222222222"),
+        list_cost=Decimal("8.91636809532"),
+        disputed={"basis": "connection", "list_cost": "0.5", "reason": "sources disagree " * 9},
+    )
+    unknown = unrated(consumed_quantity=Decimal(1200), consumed_unit="token", reason="no rate")
+    return record(
+        job_id=JOB,
+        room_name="the board's weekly standup, as every week",
+        title="a title that is far longer than what a terminal has room for in one line",
+        charges=[long, unknown],
+        list_cost=SUM,
+        unrated=list_unrated([unknown]),
+        usage=[
+            usage(
+                participant="alice",
+                purpose="captions",
+                model="tiny.en",
+                quantity=CONSUMED,
+                provider_stated=BILLED,
+                certainty="bounded",
+                source="room",
+            ).to_json()
+        ],
+    )
+
+
+def lines_at(
+    width: int, shown: CostRecord | RenderableType, *, with_usage: bool = False
+) -> list[str]:
+    """What a terminal of this width shows."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=True)
+    if isinstance(shown, CostRecord):
+        print_record(console, shown, with_usage=with_usage)
+    else:
+        console.print(shown)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+CHARGE_HEADS = (
+    "meter",
+    "provider / model",
+    "count",
+    "consumed",
+    "billed",
+    "unit price",
+    "list cost",
+)
+CHARGE_FIGURES = (
+    "123456.789 seconds",
+    "(partial)",
+    "123456.789012",
+    "0.0000722222222222 / ",
+    "$8.91636809532 *",
+    "list cost $1234.56789012",
+    "1200 tokens",
+)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160, 240])
+def test_a_record_fits_the_terminal_with_every_figure_whole(width: int) -> None:
+    lines = lines_at(width, narrow_record())
+    assert max(map(len, lines)) <= width
+    for whole in (*CHARGE_HEADS, *CHARGE_FIGURES, "70.5 s"):
+        assert any(whole in line for line in lines), whole
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160, 240])
+def test_the_usage_fits_the_terminal_with_every_figure_whole(width: int) -> None:
+    lines = lines_at(width, narrow_record(), with_usage=True)
+    assert max(map(len, lines)) <= width
+    heads = ("meter", "who", "purpose", "started (UTC)", "ended", "quantity", "stated", "certainty")
+    figures = ("09:00:00.000", "09:01:00.000", "123456.789 seconds", "123456.789012", "bounded")
+    for whole in (*heads, *figures, "source", "alice", "captions"):
+        assert any(whole in line for line in lines), whole
+
+
+@pytest.mark.parametrize("width", [50, 80, 160])
+def test_the_jobs_fit_the_terminal_with_every_figure_whole(width: int) -> None:
+    job = summary(
+        job_id=JOB,
+        room_name="tallyroom-demo-5f5f9b and what else is in a name",
+        tenant="acme",
+        list_cost=SUM,
+        unrated=12,
+    )
+    lines = lines_at(width, jobs_table([job, summary(room_name="x" * 300)]))
+    assert max(map(len, lines)) <= width
+    heads = ("started (UTC)", "job", "status", "room", "tenant", "length", "list cost")
+    figures = ("2026-11-20 09:00", JOB, "$1234.56789012", "+ 12 unrated", "0 s")
+    for whole in (*heads, *figures, "acme", "complete"):
+        assert any(whole in line for line in lines), whole
+
+
+def test_what_has_room_is_not_stacked() -> None:
+    assert len(lines_at(80, jobs_table([summary()]))) == 2
+    (heads,) = [line for line in lines_at(160, narrow_record()) if "meter" in line]
+    assert all(head in heads for head in CHARGE_HEADS)
+
+
+def test_where_nothing_fits_each_row_is_a_list() -> None:
+    lines = [line.rstrip() for line in lines_at(32, jobs_table([summary(tenant="a"), summary()]))]
+    every = ["job            AJ_1", "status         complete", "room           room"]
+    money_lines = ["length         0 s", "list cost      $1.50"]
+    began = "started (UTC)  2026-11-20 09:00"
+    first = [began, *every, "tenant         a", *money_lines]
+    assert lines == [*first, "", began, *every, *money_lines]
+
+
+def test_a_title_folds_between_words_only_where_it_has_to() -> None:
+    heading = [line.rstrip() for line in lines_at(80, narrow_record())[:5]]
+    assert heading == [
+        "AJ_Rp3oiF48dptA complete",
+        "2026-11-20 09:00:00 UTC, 70.5 s, room the board's weekly standup, as every week,",
+        "  title a title that is far longer than what a terminal has room for in one",
+        "line,",
+        "  tenant acme",
+    ]

@@ -384,6 +384,8 @@ async def test_a_store_of_a_newer_version(path: Path) -> None:
     ("url", "message"),
     [
         ("ledger.sqlite3", "'ledger.sqlite3' is no database URL; use postgresql://"),
+        ("sqlite://", "'sqlite://' is no database URL"),
+        ("sqlite:///:memory:", "'sqlite:///:memory:' is no database URL"),
         ("postgresql://user:secret@host:port/base", "'host:port/base' is no database URL"),
         ("postgresql//user:secret@host/base", "'host/base' is no database URL"),
         ("oracool://user:secret@host/base", "no driver for it"),
