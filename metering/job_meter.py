@@ -2,7 +2,7 @@
 
     meter = JobMeter(ctx)                                            # before ctx.connect()
     stt = deepgram.STT(http_session=meter.http_session())
-    meter.watch(llm, tts)
+    meter.watch(AgentSession(stt=stt, llm=llm, tts=tts))
 
 From then on every connection, request and session of the job stands in its journal, and when the
 job shuts down in the store, rated. Metering never harms the meeting: whatever fails here is logged
@@ -12,6 +12,7 @@ and the job goes on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import io
 import logging
@@ -21,12 +22,15 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from livekit.agents.utils import http_context
+
 from .clock import RunClock
 from .errors import JournalError, MeteringError, SettingsError
 from .journal import SUFFIX, Entry, JournalWriter, decode_lines, read_entries
 from .meters.attribution import attribution
 from .meters.connections import ConnectionMeter
-from .meters.models import Model, ModelMeter
+from .meters.models import ModelMeter, Watched
+from .meters.requests import RequestMeter
 from .meters.room import RoomMeter
 from .recorder import Recorder
 from .run import Run, RunInfo, Status, fold
@@ -34,6 +38,7 @@ from .settings import MeterSettings
 
 if TYPE_CHECKING:
     import aiohttp
+    import httpx2
     from livekit.agents import JobContext
 
 logger = logging.getLogger("tallyroom.metering")
@@ -87,26 +92,58 @@ class JobMeter:
         self._journal = self._open_journal()
         self._write(self.info.to_entry())
         self._connections = ConnectionMeter(self._recorder)
-        self._models = ModelMeter(self._recorder)
+        self._requests = RequestMeter(self._recorder)
+        self._models = ModelMeter(self._recorder, self._connections, self._requests)
         self._room = RoomMeter(
             ctx.room,
             self._recorder,
             provider=self._settings.room_provider,
             server=self._settings.server,
-            room_sid=ctx.job.room.sid,
         )
+        self._trace_the_jobs_session()
         ctx.add_shutdown_callback(self._on_shutdown)
 
     def http_session(self, **options: Any) -> aiohttp.ClientSession:
-        """A client session for STT plugins; its speech sockets are metered, the job closes it."""
+        """A client session for STT plugins: their sockets' life and audio; the job closes it.
+
+        `options` go to aiohttp.
+        """
         session = self._connections.http_session(**options)
         self._sessions.append(session)
         return session
 
-    def watch(self, *models: Model, provider: str | None = None) -> None:
-        """Meter the requests of LLM, TTS, STT or realtime models, by the metrics they emit."""
-        for model in models:
-            self._models.watch(model, provider=provider)
+    def http_client(self, **options: Any) -> httpx2.AsyncClient:
+        """An HTTP client for LLM and TTS plugins that speak OpenAI's protocol.
+
+            openai.LLM(client=AsyncClient(http_client=meter.http_client()))
+
+        Each request is measured on the wire, those too that fail, are tried again or cancelled and
+        that the plugin never reports. `options` go to httpx. Whoever owns the client closes it.
+        """
+        return self._requests.http_client(**options)
+
+    def trace(self, session: aiohttp.ClientSession) -> None:
+        """Time the STT sockets of a client session of the caller's own.
+
+        That of the job, which plugins use that are given none, is traced already. The audio is seen
+        at the socket, too, where the session was made with `ws_response_class=`
+        `meter.websocket_class()`; else it is what a watched plugin reports.
+        """
+        self._connections.trace(session)
+
+    def websocket_class(self) -> type[aiohttp.ClientWebSocketResponse]:
+        """For a client session of the caller's own that is traced: sees the audio it sends."""
+        return self._connections.websocket_class()
+
+    def watch(self, *used: Watched, provider: str | None = None) -> None:
+        """Meter by what they report: an AgentSession with all it uses, or models by themselves.
+
+        Watch a session before it starts. What has been measured at a socket or on the wire is not
+        counted again, nor what two sessions share. `provider` replaces the name that the plugin
+        gives its provider, for a gateway that stands for another.
+        """
+        for one in used:
+            self._models.watch(one, provider=provider)
 
     def attribute(
         self, *, participant: str | None = None, purpose: str | None = None
@@ -135,6 +172,10 @@ class JobMeter:
         """Say that the job has failed; the record keeps everything that was measured."""
         self._error = error
 
+    def _trace_the_jobs_session(self) -> None:
+        with contextlib.suppress(RuntimeError):  # there is none outside a job
+            self._connections.trace(http_context.http_session())
+
     def _open_journal(self) -> JournalWriter | None:
         path = self._settings.journals_path / f"{self.info.run_id}{SUFFIX}"
         try:
@@ -152,7 +193,7 @@ class JobMeter:
 
     def _beat(self) -> Iterable[Entry]:
         """On the journal's thread, each second."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # The loop can be closed at any moment.
             self._loop.call_soon_threadsafe(self._on_beat)
         return self._recorder.beat()
 
@@ -188,6 +229,9 @@ class JobMeter:
         self._room.close()
         for session in self._sessions:
             await session.close()
+        self._models.close()
+        self._requests.close()
+        self._connections.close()
         self._recorder.close_all()
         failed = reason == JOB_CRASHED or self._error
         self._write(

@@ -11,7 +11,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from .clock import RunClock, seconds
@@ -75,25 +75,44 @@ class OpenUsage:
         self,
         *,
         ended_at: datetime | None = None,
+        lasted_until: datetime | None = None,
         certainty: Certainty | None = None,
         provider_stated: Decimal | None = None,
         provider_ref: str | None = None,
     ) -> None:
-        """Write the instance down as it is now."""
+        """Write the instance down as it is now, or as it was at `ended_at`, if that is earlier.
+
+        `lasted_until` says that nobody saw its end: it was still there then, and makes the clock
+        bounded.
+        """
         if self._closed:
             return
         self._closed = True
-        quantity = self.quantity
+        now = self._recorder.clock.stamp()
+        ended_at = max(self._usage.started_at, min(now, ended_at or now))
+        quantity, lower = self._at(ended_at), None
+        if certainty is Certainty.PARTIAL:
+            lower = quantity
+        elif lasted_until is not None:
+            certainty, lower = Certainty.BOUNDED, self._at(min(ended_at, lasted_until))
         usage = replace(
             self._usage,
             quantity=quantity,
-            ended_at=max(self._usage.started_at, ended_at or self._recorder.clock.stamp()),
+            ended_at=ended_at,
             certainty=certainty or self._usage.certainty,
-            quantity_lower=quantity if certainty is Certainty.PARTIAL else None,
+            quantity_lower=lower,
+            quantity_upper=quantity if certainty is Certainty.BOUNDED else None,
             provider_stated=provider_stated,
             provider_ref=provider_ref or self._usage.provider_ref,
         )
         self._recorder.closed(self, usage)
+
+    def _at(self, moment: datetime) -> Decimal:
+        """What it had come to at an earlier moment; what it counts has no history."""
+        if not self._is_clock:
+            return self.quantity
+        since = (self._recorder.clock.stamp() - moment) // timedelta(microseconds=1)
+        return max(Decimal(0), self.quantity - seconds(since))
 
 
 class Recorder:

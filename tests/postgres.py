@@ -33,28 +33,53 @@ def binaries() -> Path:
     return versions[-1]
 
 
+class Cluster:
+    """A cluster that can be taken away and brought back; `url` has no database in it yet."""
+
+    def __init__(self, folder: Path, options: str) -> None:
+        self.url = f"postgresql://tallyroom@/{{}}?host={folder}"
+        where, data = binaries(), f"{folder}/data"
+        self._quiet: dict[str, Any] = {
+            "stdout": subprocess.DEVNULL,
+            "check": True,
+            **_unprivileged(folder),
+        }
+        self._control = [str(where / "pg_ctl"), "-D", data, "-w", "-s"]
+        self._start = ["-l", f"{folder}/log", "-o", f"-k {folder} -c listen_addresses= {options}"]
+        initdb = [str(where / "initdb"), "-D", data, "-U", "tallyroom", "-A", "trust", "-N"]
+        subprocess.run(initdb, **self._quiet)
+
+    def start(self) -> None:
+        subprocess.run([*self._control, *self._start, "start"], **self._quiet)
+
+    def stop(self) -> None:
+        subprocess.run([*self._control, "-m", "immediate", "stop"], **self._quiet)
+
+
 @contextmanager
-def cluster() -> Iterator[str]:
-    """A running cluster; its URL has no database in it yet.
+def own_cluster(*, fsync: bool = False, max_connections: int = 200) -> Iterator[Cluster]:
+    """A running cluster.
+
+    Tests do without `fsync`: nobody pulls the plug. What is measured, or to survive, needs it.
 
     Raises:
         NoPostgres: there is none on this machine.
     """
-    where = binaries()
+    options = f"-c fsync={'on' if fsync else 'off'} -c max_connections={max_connections}"
     with tempfile.TemporaryDirectory(prefix="tallyroom-pg-") as folder:
-        as_user = _unprivileged(Path(folder))
-        data = f"{folder}/data"
-        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "check": True, **as_user}
-        subprocess.run(
-            [str(where / "initdb"), "-D", data, "-U", "tallyroom", "-A", "trust", "-N"], **quiet
-        )
-        options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=200"
-        control = [str(where / "pg_ctl"), "-D", data, "-w", "-s"]
-        subprocess.run([*control, "-l", f"{folder}/log", "-o", options, "start"], **quiet)
+        cluster = Cluster(Path(folder), options)
+        cluster.start()
         try:
-            yield f"postgresql://tallyroom@/{{}}?host={folder}"
+            yield cluster
         finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+            cluster.stop()
+
+
+@contextmanager
+def cluster(*, fsync: bool = False, max_connections: int = 200) -> Iterator[str]:
+    """A running cluster's URL, see `own_cluster`."""
+    with own_cluster(fsync=fsync, max_connections=max_connections) as cluster:
+        yield cluster.url
 
 
 def _unprivileged(folder: Path) -> dict[str, Any]:

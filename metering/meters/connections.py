@@ -27,6 +27,7 @@ from ..errors import UsageError
 from ..recorder import OpenUsage, Recorder
 from ..usage import Certainty, Usage
 from .attribution import current_attribution
+from .handshakes import HandshakeMeter
 from .protocols import hear, recognise, say
 from .speech_socket import SpeechSocket
 
@@ -112,22 +113,25 @@ class _Connection:
         if self._lost is None:
             self._lost = self._life.quantity, self._recorder.clock.stamp()
 
-    def close(self) -> None:
+    def close(self, *, goes_on: bool = False) -> None:
+        """Write it down; it `goes_on` where nobody has closed it, and its end will not be seen."""
         if self._closed:
             return
         self._closed = True
+        goes_on = goes_on and self._lost is None
         self.lost()
         orderly = self._orderly()
         life = self._as_it_ended(self._life)
         exposure = self.socket.exposure(orderly=orderly)
+        bounded = Certainty.BOUNDED if exposure else Certainty.EXACT
         self._recorder.closed(
             self._life,
             replace(
                 life,
                 provider_stated=self.socket.stated_connection,
-                certainty=Certainty.BOUNDED if exposure else Certainty.EXACT,
-                quantity_lower=life.quantity if exposure else None,
-                quantity_upper=life.quantity + exposure if exposure else None,
+                certainty=Certainty.PARTIAL if goes_on else bounded,
+                quantity_lower=life.quantity if goes_on or exposure else None,
+                quantity_upper=life.quantity + exposure if exposure and not goes_on else None,
             ),
         )
         if self._audio:
@@ -172,6 +176,7 @@ class ConnectionMeter:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._handshakes = HandshakeMeter(recorder)
         self._by_response: weakref.WeakKeyDictionary[aiohttp.ClientResponse, _Connection] = (
             weakref.WeakKeyDictionary()
         )
@@ -206,6 +211,7 @@ class ConnectionMeter:
         """For a client session of the caller's own; sees a socket's life, not its audio."""
         config = aiohttp.TraceConfig()
         config.on_request_end.append(self._on_request_end)
+        self._handshakes.listen_to(config)
         config.freeze()
         return config
 
@@ -277,9 +283,12 @@ class ConnectionMeter:
         return any(counts) if counts else None
 
     def close(self) -> None:
-        """Close whatever is still open, with what is known of it; before the recorder closes it."""
+        """Write down whatever is still open as far as it has come; before the recorder closes it.
+
+        A socket of a session that we only trace is closed by its owner, later than we can see.
+        """
         for connection in list(self._open):
-            self._close(connection)
+            self._close(connection, goes_on=True)
 
     def _counts(self, connection: _Connection) -> bool:
         return connection.sees_messages and connection.socket.bytes_per_second is not None
@@ -288,11 +297,11 @@ class ConnectionMeter:
         socket = connection.socket
         self._seen[socket.provider, socket.model.lower()] = self._counts(connection)
 
-    def _close(self, connection: _Connection) -> None:
+    def _close(self, connection: _Connection, *, goes_on: bool = False) -> None:
         if connection in self._open:
             self._open.discard(connection)
             self._remember(connection)
-            connection.close()
+            connection.close(goes_on=goes_on)
 
     async def _on_request_end(
         self,
@@ -305,7 +314,8 @@ class ConnectionMeter:
             return
         socket = recognise(params.url, response.headers)
         if socket is None:
-            logger.warning("a socket of an unknown provider is not metered")
+            # Voices and realtime models have sockets, too, and are metered by what they report.
+            logger.debug("a socket that is no known provider's STT is not timed")
             return
         connection = _Connection(self._recorder, socket)
         self._by_response[response] = connection

@@ -6,31 +6,39 @@ event is one request, and becomes one instance with a usage for each meter that 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
 import aiohttp
-from livekit.agents import APIStatusError, llm, metrics, tts
+from livekit.agents import AgentSession, APIStatusError, llm, metrics, stt, tts
 
 from ..errors import UsageError
 from ..recorder import Recorder
 from ..usage import Certainty, Usage, core_meters
-from .attribution import current_attribution
+from .attribution import Attribution, current_attribution
 from .connections import ConnectionMeter
 from .hosts import PROVIDER_BY_HOST
+from .realtime import ResponseWatch
+from .reports import READERS, UNKNOWN, Reading
 from .request_bounds import Estimate
 from .requests import COUNTED, NEVER_SENT, OWN_ID, RequestMeter
 
+logger = logging.getLogger("tallyroom.metering")
+
 _SOURCE = "plugin"
+_EVENTS_AT_ONCE = 16
 _LONGEST_REQUEST_SECONDS = 86_400.0
 
 
 class Model(Protocol):
-    """A plugin object: an STT, LLM, TTS or realtime model."""
+    """A plugin object: an STT, LLM or TTS, or an adapter around some."""
 
     @property
     def provider(self) -> str:
@@ -44,15 +52,23 @@ class Model(Protocol):
         """Call back at an event."""
 
 
+Watched = Model | AgentSession[Any] | llm.RealtimeSession[Any]
+"""What can be watched."""
+
+
 def provider_slug(model: Model) -> str:
     """The provider of a plugin object, as a lowercase slug.
 
     Not a proxy's host: where the plugin names a host that is nobody's, it is the plugin's own name.
     """
-    named = model.provider.lower()
+    return _slug(model.provider, type(model).__module__)
+
+
+def _slug(provider: str, defined_in: str) -> str:
+    named = provider.lower()
     if named in PROVIDER_BY_HOST:
         return PROVIDER_BY_HOST[named]
-    module = type(model).__module__.split(".")
+    module = defined_in.split(".")
     looks_like_host = "." in named or ":" in named or named in ("", "unknown", "localhost")
     if looks_like_host and module[:2] == ["livekit", "plugins"]:
         return module[2]
@@ -76,42 +92,115 @@ class ModelMeter:
         self._recorder = recorder
         self._connections = connections
         self._requests = requests
-        self._watched: weakref.WeakSet[Model] = weakref.WeakSet()
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
         self._seen: set[str] = set()
+        # One event comes by several ways at once: an adapter passes its member's on, and so does
+        # each session that uses the model.
+        self._latest: deque[object] = deque(maxlen=_EVENTS_AT_ONCE)
+        self._responses: list[ResponseWatch] = []
 
-    def watch(self, model: Model, *, provider: str | None = None) -> None:
-        """Meter a model; watching it again changes nothing.
+    def watch(self, model: Watched, *, provider: str | None = None) -> None:
+        """Meter a model, or whatever a session comes to use; watching it again changes nothing.
 
-        `provider` replaces the slug that would be derived, for a gateway that stands for another.
+        A realtime model reports through its sessions only: watch the `AgentSession` that uses it,
+        or the session that it has made. `provider` replaces the slug that would be derived, for a
+        gateway that stands for another.
         """
         if model in self._watched:
             return
+        if isinstance(model, llm.RealtimeModel):
+            logger.error(
+                "a realtime model reports its usage to its session only, and is not metered:"
+                " watch the AgentSession instead"
+            )
+            return
         self._watched.add(model)
-        of_plugin = provider_slug(model)
-        slug = provider or of_plugin
+        if isinstance(model, AgentSession):
+            self._watch_session(model, provider)
+        elif isinstance(model, llm.RealtimeSession):
+            model.on("metrics_collected", lambda event: self._reported(event, None, provider))
+            self._responses.append(
+                ResponseWatch(model, lambda event: self._reported(event, None, provider))
+            )
+        else:
+            self._watch_plugin(model, provider)
 
+    def _watch_session(self, session: AgentSession[Any], provider: str | None) -> None:
+        def found() -> None:
+            # An agent's own models come before its session's.
+            models: list[object] = [session.stt, session.llm, session.tts]
+            with contextlib.suppress(RuntimeError):  # it has not started, or has no realtime model
+                agent = session.current_agent
+                models += [agent.stt, agent.llm, agent.tts]
+                models.append(agent.realtime_llm_session)
+            for model in models:
+                if isinstance(model, stt.STT | llm.LLM | tts.TTS | llm.RealtimeSession):
+                    self.watch(model, provider=provider)
+
+        # Whatever the session uses besides, for as long as it does. The session's own `on` would
+        # log that the event is deprecated in favour of sums, which are not what is billed.
+        super(AgentSession, session).on(
+            "metrics_collected", lambda event: self._reported(event.metrics, None, provider)
+        )
+        session.on("agent_state_changed", lambda event: found())
+        found()
+
+    def _watch_plugin(self, model: Model, provider: str | None) -> None:
         def collected(event: Any) -> None:
-            self._collected(slug, of_plugin, event, on_wire=on_wire())
+            self._reported(event, model, provider)
 
         def failed(event: Any) -> None:
-            if not on_wire():
-                self._failed(slug, model.model, event)
-
-        def on_wire() -> bool:
-            # Such plugins name as their provider the host that they speak to.
-            requests = self._requests
-            return requests is not None and requests.sees(model.provider.lower(), model.model)
+            if not _is_adapters(event) and not self._on_wire(model.provider, model.model):
+                self._failed(provider or provider_slug(model), model.model, event)
 
         model.on("metrics_collected", collected)
         model.on("error", failed)
+        # An adapter passes on what its members use, and not what they failed with.
+        for member in _members(model):
+            self.watch(member, provider=provider)
+
+    def _reported(self, event: Any, model: Model | None, provider: str | None) -> None:
+        if type(event) not in READERS or _is_adapters(event):
+            return
+        if any(event is earlier for earlier in self._latest):
+            return
+        self._latest.append(event)
+        for responses in self._responses:
+            responses.told(event.request_id)
+        # Whose it is, is the event's to say: an adapter stands for several.
+        named = getattr(event, "metadata", None) or metrics.base.Metadata()
+        whose = named.model_provider or (model.provider if model else "")
+        what = named.model_name or (model.model if model else "")
+        label = _label(event)
+        by_label = model is None or label.startswith("livekit.")
+        of_plugin = _slug(whose, label if by_label else type(model).__module__)
+        self._collected(provider or of_plugin, of_plugin, event, on_wire=self._on_wire(whose, what))
+
+    def close(self) -> None:
+        """Write down the responses that were never done; before the recorder closes."""
+        for responses in self._responses:
+            model = responses.model
+            for caused_by in responses.cut_off():
+                slug = _slug(model.provider, model.label)
+                self._unreported(slug, model.model, _RESPONSE_METERS, caused_by)
+
+    def _on_wire(self, host: str, model: str) -> bool:
+        """Whether the requests of a plugin that names its host as its provider are counted there.
+
+        Those that speak OpenAI's protocol do.
+        """
+        return self._requests is not None and self._requests.sees(host.lower(), model)
 
     def _failed(self, provider: str, model: str, event: Any) -> None:
         """An attempt that failed after it was sent may be billed, and will never be reported."""
         meters = _UNREPORTED.get(type(event), ())
-        if not meters or not _may_be_billed(event.error):
-            return
+        if meters and _may_be_billed(event.error):
+            self._unreported(provider, model, meters, current_attribution())
+
+    def _unreported(
+        self, provider: str, model: str, meters: tuple[str, ...], caused_by: Attribution
+    ) -> None:
         instance_id, now = self._recorder.instance_id(provider, None), self._recorder.clock.stamp()
-        caused_by = current_attribution()
         for meter in meters:
             self._recorder.record(
                 Usage(
@@ -132,7 +221,7 @@ class ModelMeter:
             )
 
     def _collected(self, provider: str, of_plugin: str, event: Any, *, on_wire: bool) -> None:
-        reader = _READERS.get(type(event))
+        reader = READERS.get(type(event))
         quantities = dict(reader(event)) if reader else {}
         if isinstance(event, metrics.STTMetrics) and self._counted_at_socket(of_plugin, event):
             quantities.pop("stt_audio", None)
@@ -183,7 +272,7 @@ class ModelMeter:
     ) -> Usage:
         """One meter of one request; a figure that cannot be true is one that was never reported."""
         caused_by = current_attribution()
-        known = _UNKNOWN if reported is None else reported
+        known = UNKNOWN if reported is None else reported
         estimate = known if isinstance(known, Estimate) else None
         ended_at = self._recorder.clock.stamp()
         # A stream's metric has no duration of its own; its audio has taken as long as it is.
@@ -209,6 +298,27 @@ class ModelMeter:
         )
 
 
+def _label(event: Any) -> str:
+    """The module and class whose report it is."""
+    return str(getattr(event, "label", ""))
+
+
+def _is_adapters(event: Any) -> bool:
+    """Whether an adapter speaks for itself; what it reports, its members have reported already."""
+    label = _label(event)
+    return label.startswith("livekit.agents.") and "_adapter." in label
+
+
+def _members(model: object) -> Iterator[Model]:
+    """The models that one of the framework's adapters is made of."""
+    if not type(model).__module__.startswith("livekit.agents."):
+        return
+    for value in vars(model).values():
+        for member in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(member, stt.STT | llm.LLM | tts.TTS):
+                yield member
+
+
 def _known(request_id: str) -> str | None:
     made_up = not request_id or request_id == "unknown" or request_id.startswith(OWN_ID)
     return None if made_up else request_id
@@ -232,76 +342,13 @@ def _decimal(meter: str, reported: object) -> Decimal:
     return Decimal(reported) if isinstance(reported, int) else Decimal(repr(round(reported, 6)))
 
 
-Reading = int | float | Estimate | None
-Reported = Iterator[tuple[str, Reading]]
-_UNKNOWN = Estimate(Decimal(0), Decimal(0), None)
-
-
-def _llm(event: metrics.LLMMetrics) -> Reported:
-    if not (event.total_tokens or event.prompt_tokens or event.completion_tokens):
-        # A cancelled request is billed for what it generated, and reports nothing; nor does a
-        # server that leaves the usage out. No request has no prompt, so 0 is not its size.
-        yield "llm_input_tokens", None
-        yield "llm_output_tokens", None
-        return
-    yield "llm_input_tokens", event.prompt_tokens
-    yield "llm_output_tokens", event.completion_tokens
-    if event.prompt_cached_tokens:
-        yield "llm_cached_input_tokens", event.prompt_cached_tokens
-    if event.cache_creation_tokens:
-        yield "llm_cache_write_tokens", event.cache_creation_tokens
-    if event.reasoning_tokens:
-        yield "llm_reasoning_tokens", event.reasoning_tokens
-
-
-def _tts(event: metrics.TTSMetrics) -> Reported:
-    # Cancelled before its first sound, it may not even have been sent.
-    unheard = event.cancelled and event.ttfb < 0 and event.characters_count > 0
-    asked = Decimal(event.characters_count) if unheard else Decimal(0)
-    yield (
-        "tts_characters",
-        Estimate(asked, Decimal(0), asked) if unheard else event.characters_count,
-    )
-    if event.audio_duration:
-        yield "tts_audio", event.audio_duration
-    if event.input_tokens:
-        yield "tts_input_tokens", event.input_tokens
-    if event.output_tokens:
-        yield "tts_output_tokens", event.output_tokens
-
-
-def _stt(event: metrics.STTMetrics) -> Reported:
-    if event.audio_duration:
-        yield "stt_audio", event.audio_duration
-    if event.input_tokens:
-        yield "stt_input_tokens", event.input_tokens
-    if event.output_tokens:
-        yield "stt_output_tokens", event.output_tokens
-
-
-def _realtime(event: metrics.RealtimeModelMetrics) -> Reported:
-    if event.session_duration:
-        yield "realtime_session", event.session_duration
-    into, out = event.input_token_details, event.output_token_details
-    cached = into.cached_tokens_details
-    for modality in ("text", "audio", "image"):
-        if tokens := getattr(into, f"{modality}_tokens"):
-            yield f"realtime_input_{modality}_tokens", tokens
-        if cached and (tokens := getattr(cached, f"{modality}_tokens")):
-            yield f"realtime_cached_input_{modality}_tokens", tokens
-    for modality in ("text", "audio"):
-        if tokens := getattr(out, f"{modality}_tokens"):
-            yield f"realtime_output_{modality}_tokens", tokens
-
-
+_RESPONSE_METERS = (
+    "realtime_input_text_tokens",
+    "realtime_input_audio_tokens",
+    "realtime_output_text_tokens",
+    "realtime_output_audio_tokens",
+)
 _UNREPORTED: dict[type, tuple[str, ...]] = {
     llm.LLMError: ("llm_input_tokens", "llm_output_tokens"),
     tts.TTSError: ("tts_characters",),
-}
-
-_READERS: dict[type, Callable[[Any], Reported]] = {
-    metrics.LLMMetrics: _llm,
-    metrics.TTSMetrics: _tts,
-    metrics.STTMetrics: _stt,
-    metrics.RealtimeModelMetrics: _realtime,
 }

@@ -153,6 +153,7 @@ class RequestMeter:
         self._recorder = recorder
         self._known: dict[str, tuple[str, frozenset[str]]] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._in_flight: dict[int, _Request] = {}
 
     def http_client(self, **options: Any) -> httpx.AsyncClient:
         """An HTTP client for `openai.AsyncClient(http_client=...)`; `options` go to httpx.
@@ -196,10 +197,22 @@ class RequestMeter:
         else:
             return None
         self._seen.add((host, begun.model))
+        self._in_flight[id(begun)] = begun
         return begun
+
+    def not_billed(self, request: _Request) -> None:
+        """It was refused, or never sent."""
+        self._in_flight.pop(id(request), None)
+
+    def close(self) -> None:
+        """Write down what is still in flight, as far as it has come; before the recorder closes."""
+        for request in list(self._in_flight.values()):
+            self.end(request)
 
     def end(self, request: _Request) -> None:
         """The reply has come, or never will."""
+        if self._in_flight.pop(id(request), None) is None:
+            return
         measured = dict(request.quantities())
         own = not request.request_id or request.request_id.startswith(OWN_ID)
         ref = None if own else request.request_id
@@ -258,11 +271,13 @@ class _MeteredTransport(httpx.AsyncBaseTransport):
         try:
             response = await self._inner.handle_async_request(request)
         except NEVER_SENT:
+            self._meter.not_billed(metered)
             raise
         except BaseException:
             self._meter.end(metered)
             raise
         if not response.is_success:
+            self._meter.not_billed(metered)
             return response
         metered.begun = True
         headers = httpx.Headers(response.headers)

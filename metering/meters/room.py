@@ -46,22 +46,23 @@ class RoomMeter:
     tells its participants apart from another server's.
     """
 
-    def __init__(
-        self, room: rtc.Room, recorder: Recorder, *, provider: str, server: str, room_sid: str
-    ) -> None:
+    def __init__(self, room: rtc.Room, recorder: Recorder, *, provider: str, server: str) -> None:
         self._room = room
         self._recorder = recorder
         self._provider = provider
         self._server = server
-        self._room_sid = room_sid
         self._session: OpenUsage | None = None
         self._downstream: OpenUsage | None = None
         self._connections: dict[str, OpenUsage] = {}
         self._bytes_seen: dict[str, int] = {}
         self._clock_skew = timedelta(0)
+        self._out_of_sight_since: datetime | None = None
+        self._last_lost_at: datetime | None = None
         room.on("participant_connected", self._joined)
         room.on("participant_disconnected", self._left)
         room.on("connection_state_changed", self._state_changed)
+        room.on("reconnecting", self._reconnecting)
+        room.on("reconnected", self._reconnected)
         room.on("disconnected", self._disconnected)
 
     def notice(self) -> None:
@@ -122,7 +123,7 @@ class RoomMeter:
             self._entered()
         is_local = participant is self._room.local_participant
         if is_local:
-            self._end_former_self()
+            self._end_former_self(participant.joined_at)
         kind = "agent" if is_local else KIND_NAMES.get(participant.kind, "webrtc")
         self._recorder.person(participant.identity, participant.name)
         self._connections[participant.sid] = self._open(
@@ -134,22 +135,40 @@ class RoomMeter:
             ending=Ending.WITH_RUN if is_local else Ending.UNSEEN,
         )
 
-    def _end_former_self(self) -> None:
-        """After a full reconnect we are another participant to the server; the first is gone."""
+    def _end_former_self(self, joined_at: datetime | None) -> None:
+        """After a full reconnect we are another participant to the server.
+
+        It has put out the first when the second came, or lost it with the connection.
+        """
         for connection in self._connections.values():
             if self._is_local(connection):
-                connection.close()
+                connection.close(
+                    ended_at=self._on_our_clock(joined_at), lasted_until=self._last_lost_at
+                )
 
     def instance_id(self, participant: rtc.Participant) -> str:
-        """What makes a join the same one for every agent and webhook that sees it."""
+        """What makes a join the same one for every agent and webhook that sees it.
+
+        Not the room's SID: a server that was restarted has made the room anew, and the SDK goes on
+        naming the first one, where an agent that came later names the second.
+        """
         joined = participant.joined_at
         joined_ms = (joined - _EPOCH) // timedelta(milliseconds=1) if joined else 0
-        return f"{self._server}/{self._room_sid}/{participant.sid}/{joined_ms}"
+        return f"{self._server}/{participant.sid}/{joined_ms}"
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
         self._joined(participant)
         if connection := self._connections.get(participant.sid):
-            connection.close()
+            # Who left while we could not see the room, left somewhen in that time.
+            connection.close(lasted_until=self._out_of_sight_since)
+
+    def _reconnecting(self) -> None:
+        if self._out_of_sight_since is None:
+            self._out_of_sight_since = self._last_lost_at = self._recorder.clock.stamp()
+
+    def _reconnected(self) -> None:
+        self.notice()
+        self._out_of_sight_since = None
 
     def _state_changed(self, state: int) -> None:
         self.notice()

@@ -13,7 +13,9 @@ from typing import Any
 from typing_extensions import override
 
 from .server import Fault
-from .speech import BilledConnection, Conversation, SpeechServer
+from .speech import BilledConnection, Conversation, SpeechServer, is_speech
+
+_PAUSE_SECONDS = 0.5
 
 
 class _Listening(Conversation):
@@ -53,6 +55,19 @@ class _Listening(Conversation):
         )
 
 
+class _Endpointing(_Listening):
+    """Says what it has heard whenever there is a pause, as the real one does."""
+
+    silent_bytes = 0
+
+    @override
+    async def hear(self, audio: bytes) -> None:
+        await super().hear(audio)
+        self.silent_bytes = 0 if is_speech(audio) else self.silent_bytes + len(audio)
+        if self.silent_bytes >= _PAUSE_SECONDS * self.billed.bytes_per_second:
+            await self._final()
+
+
 class DeepgramServer(SpeechServer):
     """Deepgram on loopback; `connections` is its bill."""
 
@@ -78,3 +93,9 @@ class DeepgramServer(SpeechServer):
     @override
     def headers(self, billed: BilledConnection) -> dict[str, str]:
         return {"dg-request-id": billed.request_id}
+
+
+class EndpointingDeepgramServer(DeepgramServer):
+    """The same for an agent, which waits for no `Finalize` before it answers."""
+
+    conversation = _Endpointing

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions (streamed and not) and speech, as far as the plugin speaks to them.
+"""OpenAI's chat completions, speech and transcriptions, as far as the plugin speaks to them.
 
 https://platform.openai.com/docs/api-reference/chat-streaming: chunks, then one with the usage and
 no choices where `stream_options.include_usage` asked for it. A token is a word here; the ledger
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import uuid
+import wave
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from aiohttp import web
@@ -44,8 +47,16 @@ class BilledSpeech:
         return len(self.text)
 
 
+@dataclass
+class BilledRecording:
+    """One transcription of a recording in OpenAI's ledger, which bills whisper-1 by its length."""
+
+    model: str
+    seconds: Fraction
+
+
 class OpenAIServer(ProviderServer):
-    """OpenAI on loopback; `completions` and `speeches` are its bill."""
+    """OpenAI on loopback; `completions`, `speeches` and `recordings` are its bill."""
 
     def __init__(self, *, reply: str = "a reply of five words") -> None:
         super().__init__()
@@ -57,11 +68,13 @@ class OpenAIServer(ProviderServer):
         self.hang_before_usage: asyncio.Event | None = None
         self.completions: list[BilledCompletion] = []
         self.speeches: list[BilledSpeech] = []
+        self.recordings: list[BilledRecording] = []
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.post("/v1/chat/completions", self._complete),
             web.post("/v1/audio/speech", self._speak),
+            web.post("/v1/audio/transcriptions", self._transcribe),
         ]
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
@@ -146,6 +159,18 @@ class OpenAIServer(ProviderServer):
                     fault.break_off(request)
                     break
         return response
+
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.post()
+        fault = self.pick()
+        recording = asked["file"]
+        assert isinstance(recording, web.FileField)
+        with wave.open(io.BytesIO(recording.file.read())) as sound:
+            seconds = Fraction(sound.getnframes(), sound.getframerate())
+        self.recordings.append(BilledRecording(str(asked["model"]), seconds))
+        await self.delay(fault)
+        heard = {"text": f"heard {float(seconds):.2f} seconds", "language": "english"}
+        return web.json_response(heard | {"duration": float(seconds), "segments": []})
 
 
 def _object(billed: BilledCompletion, kind: str) -> dict[str, object]:

@@ -21,7 +21,6 @@ from .server import Fault
 from .speech import BilledConnection, Conversation, SpeechServer, is_speech
 
 _BYTES_PER_SECOND = 48_000
-_SILENCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,11 @@ class BilledItem:
     audio_ms: int
 
 
-class _Transcription(Conversation):
+class Transcription(Conversation):
+    """One socket that was opened to transcribe; speech ends after `silence_seconds` of none."""
+
+    silence_seconds = 0.2
+
     def __init__(self, socket: web.WebSocketResponse, billed: BilledConnection) -> None:
         super().__init__(socket, billed)
         self.items: list[BilledItem] = []
@@ -70,11 +73,13 @@ class _Transcription(Conversation):
         elif self._speech_from is not None:
             if self._silent_since is None:
                 self._silent_since = at
-            if float(self.billed.audio_seconds) - self._silent_since >= _SILENCE_SECONDS - 1e-6:
-                await self._complete(self._speech_from, self._silent_since)
+            silent = float(self.billed.audio_seconds) - self._silent_since
+            if silent >= self.silence_seconds - 1e-6:
+                await self.complete(self._speech_from, self._silent_since)
                 self._speech_from = self._silent_since = None
 
-    async def _complete(self, start: float, end: float) -> None:
+    async def complete(self, start: float, end: float) -> None:
+        """A turn has ended, and is billed."""
         start_ms, end_ms = round(start * 1000), round(end * 1000)
         text = f"heard {self.billed.heard():.2f} seconds"
         item = BilledItem(
@@ -93,6 +98,8 @@ class _Transcription(Conversation):
         await self.socket.send_json(
             {
                 "type": "conversation.item.input_audio_transcription.completed",
+                "event_id": f"event_{uuid.uuid4().hex}",
+                "content_index": 0,
                 "item_id": item.item_id,
                 "transcript": text,
                 "usage": {
@@ -116,7 +123,7 @@ class OpenAIRealtimeServer(SpeechServer):
 
     @override
     def conversation(self, socket: web.WebSocketResponse, billed: BilledConnection) -> Conversation:
-        conversation = _Transcription(socket, billed)
+        conversation = Transcription(socket, billed)
         conversation.items = self.items
         return conversation
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
 import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
 from livekit.plugins import deepgram
@@ -15,6 +16,7 @@ from metering.meters.attribution import attribution
 from metering.meters.connections import ConnectionMeter
 from metering.usage import Certainty
 from tests.providers.deepgram import DeepgramServer
+from tests.providers.server import Fault
 from tests.recording import Recording
 from tests.sound import tone
 
@@ -154,6 +156,33 @@ async def test_a_refused_handshake_is_no_connection(
     assert recording.usages("stt_connection") == []
 
 
+async def test_a_handshake_that_was_given_up_may_have_been_accepted(
+    server: DeepgramServer, recording: Recording, make_stream: Stream
+) -> None:
+    server.faults.append(Fault(hang=True))
+    with attribution(participant="alice", purpose="captions"):
+        stream = make_stream()
+    with pytest.raises(APIConnectionError):
+        await hear(stream)
+    (life,) = recording.usages("stt_connection")
+    assert life.certainty is Certainty.ESTIMATED
+    assert life.quantity == life.quantity_lower == 0
+    # As long as the plugin has waited for it.
+    assert life.quantity_upper is not None
+    assert float(life.quantity_upper) == pytest.approx(2, abs=0.5)
+    assert (life.provider, life.model, life.provider_ref) == ("deepgram", "nova-3", None)
+    assert (life.participant, life.purpose) == ("alice", "captions")
+
+
+async def test_nobody_who_could_be_asked_is_no_connection(
+    recording: Recording, unused_tcp_port: int
+) -> None:
+    async with ConnectionMeter(recording.recorder).http_session() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.ws_connect(f"ws://127.0.0.1:{unused_tcp_port}/v1/listen")
+    assert recording.usages("stt_connection") == []
+
+
 async def test_a_socket_that_is_still_open_counts_its_audio_at_each_heartbeat(
     server: DeepgramServer, recording: Recording, make_stream: Stream
 ) -> None:
@@ -172,3 +201,19 @@ async def test_a_socket_that_is_still_open_counts_its_audio_at_each_heartbeat(
     assert life.quantity_lower is not None
     assert life.quantity_upper is not None
     await stream.aclose()
+
+
+async def test_a_socket_that_outlives_the_meter_is_at_least_as_long_as_was_seen(
+    server: DeepgramServer, recording: Recording
+) -> None:
+    meter = ConnectionMeter(recording.recorder)
+    async with aiohttp.ClientSession() as session:
+        meter.trace(session)
+        url = f"{server.origin}/v1/listen?model=nova-3&sample_rate=16000&channels=1"
+        headers = {"Authorization": f"Token {server.api_key}"}
+        async with session.ws_connect(url, headers=headers):
+            meter.close()
+    (life,) = recording.usages("stt_connection")
+    assert life.certainty is Certainty.PARTIAL
+    assert life.quantity_lower == life.quantity
+    assert life.quantity_upper is None

@@ -224,3 +224,27 @@ async def test_a_voice_that_never_answered_may_be_billed(
     assert meters.keys() == {"tts_characters"}
     assert holds(meters["tts_characters"], 9)
     assert holds(meters["tts_characters"], 0)
+
+
+async def test_what_is_in_flight_when_the_meter_ends_has_bounds(
+    server: OpenAIServer, recording: Recording
+) -> None:
+    server.faults.append(Fault(hang=True))
+    requests = RequestMeter(recording.recorder)
+    async with openai_api.AsyncClient(
+        api_key="key",
+        base_url=f"{server.origin}/v1",
+        http_client=requests.http_client(),
+        max_retries=0,
+    ) as client:
+        stream = chat((client, ModelMeter(recording.recorder, requests=requests)))
+        async with asyncio.timeout(5):
+            while not server.hung:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        requests.close()
+        requests.close()
+        await stream.aclose()
+    (meters,) = instances(recording)
+    assert meters.keys() == {"llm_input_tokens", "llm_output_tokens"}
+    assert all(usage.certainty is Certainty.ESTIMATED for usage in meters.values())
+    assert holds(meters["llm_input_tokens"], server.completions[0].input_tokens)

@@ -60,7 +60,7 @@ def plugin(recording: Recording) -> Plugin:
 
 
 def named(model: str | None = "gpt-4.1-mini") -> metrics.base.Metadata:
-    return metrics.base.Metadata(model_name=model, model_provider="whatever")
+    return metrics.base.Metadata(model_name=model)
 
 
 def llm(**changes: Any) -> metrics.LLMMetrics:

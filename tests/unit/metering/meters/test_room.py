@@ -115,7 +115,6 @@ class Scene:
             self.recording.recorder,
             provider="self-hosted",
             server="sfu.example:7880",
-            room_sid="RM_1",
         )
 
     def pass_by(self, seconds: float) -> None:
@@ -259,6 +258,38 @@ def test_a_full_reconnect_makes_us_another_participant(scene: Scene) -> None:
     assert [usage.quantity for usage in scene.connections("agent-1")] == [10, 5]
 
 
+def test_who_is_gone_after_a_reconnect_left_somewhen_meanwhile(scene: Scene) -> None:
+    alice = Participant("alice", "PA_1")
+    scene.room.connect(alice)
+    scene.pass_by(10)
+    scene.room.emit("reconnecting")
+    scene.pass_by(3)
+    scene.room.emit("reconnecting")
+    scene.pass_by(1)
+    scene.room.local_participant = Participant(
+        "agent-1", "PA_agent_again", kind=Kind.PARTICIPANT_KIND_AGENT, joined_at=scene.now
+    )
+    scene.pass_by(2)
+    scene.room.leave(alice)
+    scene.room.emit("reconnected")
+    left, former = scene.connection("alice"), scene.connections("agent-1")[0]
+    assert left.certainty is former.certainty is Certainty.BOUNDED
+    assert left.quantity_lower == former.quantity_lower == Decimal(10)
+    assert left.quantity == left.quantity_upper == Decimal(16)
+    # The server put our former self out when the new one came, not when we heard of it.
+    assert former.quantity == former.quantity_upper == Decimal(14)
+    assert former.ended_at == NINE + timedelta(seconds=14)
+
+    bob = Participant("bob", "PA_2", joined_at=scene.now)
+    scene.room.join(bob)
+    scene.pass_by(5)
+    scene.room.leave(bob)
+    assert scene.connection("bob").quantity == Decimal(5)
+    assert scene.connection("bob").certainty is Certainty.EXACT
+    scene.room.disconnect(Reason.CLIENT_INITIATED)
+    assert scene.connections("agent-1")[1].quantity == Decimal(7)
+
+
 def test_we_are_an_agent_whatever_our_token_says(scene: Scene) -> None:
     scene.room.local_participant.kind = Kind.PARTICIPANT_KIND_STANDARD
     scene.room.connect()
@@ -348,7 +379,7 @@ def test_a_join_that_the_server_does_not_date_begins_now(scene: Scene) -> None:
     scene.pass_by(5)
     scene.meter.close()
     assert scene.connection("alice").quantity == Decimal(5)
-    assert scene.connection("alice").instance_id == "sfu.example:7880/RM_1/PA_1/0"
+    assert scene.connection("alice").instance_id == "sfu.example:7880/PA_1/0"
 
 
 def test_an_instance_is_the_same_for_all_who_see_it(scene: Scene) -> None:
@@ -356,7 +387,7 @@ def test_an_instance_is_the_same_for_all_who_see_it(scene: Scene) -> None:
     for joined_ms in range(1_763_700_000_000, 1_763_700_001_000):
         joined = datetime.fromtimestamp(joined_ms / 1000, UTC)
         participant = cast(rtc.Participant, Participant("alice", "PA_1", joined))
-        assert scene.meter.instance_id(participant) == f"sfu.example:7880/RM_1/PA_1/{joined_ms}"
+        assert scene.meter.instance_id(participant) == f"sfu.example:7880/PA_1/{joined_ms}"
 
 
 async def test_bytes_down_are_what_came_since_the_last_look(scene: Scene) -> None:
