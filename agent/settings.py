@@ -52,6 +52,7 @@ class AgentSettings(BaseSettings):
     idle_processes: int | None = Field(default=None, ge=0)
     load_threshold: float | None = Field(default=None, gt=0)
     health_port: int | None = Field(default=None, ge=0, le=65535)
+    prometheus_port: int | None = Field(default=None, ge=0, le=65535)
 
     @field_validator("tenants", mode="before")
     @classmethod

@@ -71,7 +71,11 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
         ws_url=settings.livekit_url or None,
         api_key=settings.livekit_api_key or None,
         api_secret=settings.livekit_api_secret.get_secret_value() or None,
-        **_given(port=settings.health_port, load_threshold=settings.load_threshold),
+        **_given(
+            port=settings.health_port,
+            prometheus_port=settings.prometheus_port,
+            load_threshold=settings.load_threshold,
+        ),
     )
     server.rtc_session(
         entrypoint,

@@ -6,21 +6,28 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
 
+from .clock import utc_now
 from .errors import MeteringError
 from .ledger.queries import cost_record, list_jobs
 from .ledger.store import Ledger
+from .ledger.upkeep import pruned_at, refuse_pruned
 from .pricing.loading import load_card
+from .prune import Pruned, What
+from .prune import prune as prune_old
 from .record import CostRecord, JobSummary
 from .run import Run, Status
 from .settings import MeterSettings
 from .settle import rate_job, running, sweep
 from .tables import jobs_table, plain, print_record
+from .usage import format_stamp
 
 T = TypeVar("T")
 
@@ -116,15 +123,18 @@ def show(
 ) -> None:
     """Show one job's cost record."""
 
-    async def work() -> CostRecord:
+    async def work() -> tuple[CostRecord, datetime | None]:
         async with Ledger(MeterSettings.load().ledger_url) as ledger:
-            return await cost_record(ledger, job)
+            return await cost_record(ledger, job), await pruned_at(ledger, job)
 
-    record = run(work)
+    record, pruned = run(work)
     if as_json:
-        print_json(record)
-    else:
-        print_record(console(), record, with_usage=usage)
+        said = {"usage_pruned_at": format_stamp(pruned)} if pruned else {}
+        print_json(record.model_dump(mode="json") | said)
+        return
+    print_record(console(), record, with_usage=usage and not pruned)
+    if pruned:
+        typer.echo(f"its usage was pruned on {pruned:%Y-%m-%d}; the charges stand")
 
 
 @app.command()
@@ -141,6 +151,7 @@ def rerate(
         settings = MeterSettings.load()
         load_card(settings.rates)  # By hand a broken rate file is refused, and rates nothing.
         async with Ledger(settings.ledger_url) as ledger:
+            await refuse_pruned(ledger, job)
             return await rate_job(await cost_record(ledger, job), ledger, settings)
 
     record = run(work)
@@ -179,8 +190,87 @@ def verify(as_json: AsJson = False) -> None:
             console().print(plain(f"{item.where}: {item.what}"))
         found = len(verdict.discrepancies)
         typer.echo(f"{verdict.jobs} jobs, {verdict.journals} journals, {found} discrepancies")
+        if verdict.pruned:
+            typer.echo(
+                f"{verdict.pruned} pruned: their charges multiply out, and cannot be rerated"
+            )
     if not verdict.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    path: Annotated[Path, typer.Argument(help="The archive to write; it must not exist.")],
+    journals_only: Annotated[
+        bool, typer.Option(help="Leave the store out: it has a backup of its own.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy store, journals and outbox into one file, while jobs run."""
+    from .backup import backup as copy
+
+    async def work() -> dict[str, Any]:
+        settings = MeterSettings.load()
+        manifest = await asyncio.to_thread(copy, settings, path, journals_only=journals_only)
+        return manifest.model_dump(mode="json")
+
+    manifest = run(work)
+    if as_json:
+        print_json(manifest)
+    else:
+        typer.echo(f"{path.absolute()}: {_listed(manifest['counts'])}")
+
+
+@app.command()
+def restore(
+    path: Annotated[Path, typer.Argument(help="The archive that `backup` wrote.")],
+    force: Annotated[bool, typer.Option(help="Move what is there out of the way.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup into an empty data folder, and settle what was not settled in it."""
+    from .restore import restore as put_back
+
+    restored = run(lambda: put_back(MeterSettings.load(), path, force=force))
+    if as_json:
+        print_json(restored)
+        return
+    typer.echo(f"restored {_listed(restored.counts)}; {restored.settled} settled now")
+    if restored.moved_to:
+        typer.echo(f"what was there is in {restored.moved_to}")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+@app.command()
+def prune(
+    before: Annotated[
+        datetime,
+        typer.Option(formats=["%Y-%m-%d"], help="A UTC day; what ended on or after it stays."),
+    ],
+    what: Annotated[What, typer.Option(help="Settled journals, usage, or both.")] = What.ALL,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove old journals and usage that the store can do without; every charge stays."""
+    day = before.date()
+    if day > utc_now().date():
+        raise typer.BadParameter(f"{day} is later than today", param_hint="'--before'")
+
+    async def work() -> Pruned:
+        return await prune_old(MeterSettings.load(), day, what=what, dry_run=dry_run)
+
+    pruned = run(work)
+    if as_json:
+        print_json(pruned)
+        return
+    for item in pruned.kept:
+        console().print(plain(f"kept {item.where}: {item.why}"))
+    typer.echo(
+        f"{'would remove' if dry_run else 'removed'} {pruned.journals} journals and the usage of"
+        f" {pruned.jobs} jobs ({pruned.instances} instances)"
+    )
 
 
 def main() -> None:

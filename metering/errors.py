@@ -7,6 +7,7 @@
     |-- RateError           a rate file or catalog entry that cannot be used
     |-- LedgerError         the store: unreachable, locked, corrupt, read-only, full
     |   `-- JobNotFound     no such job in the store
+    |-- BackupError         a backup that cannot be made, read, or restored here
     |-- OutboxError         something owed to another system that cannot be kept or read
     `-- SettingsError       a setting that cannot be used
 
@@ -44,6 +45,10 @@ class LedgerError(MeteringError):
 
 class JobNotFound(LedgerError, LookupError):
     """The store has no record of this job."""
+
+
+class BackupError(MeteringError):
+    """A backup that cannot be made, read, or restored here."""
 
 
 class OutboxError(MeteringError):

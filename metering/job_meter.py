@@ -26,6 +26,7 @@ from livekit.agents.utils import http_context
 
 from .clock import RunClock
 from .errors import JournalError, MeteringError, SettingsError
+from .health import Operation, failed
 from .journal import SUFFIX, Entry, JournalWriter, decode_lines, read_entries
 from .meters.attribution import attribution
 from .meters.connections import ConnectionMeter
@@ -181,6 +182,7 @@ class JobMeter:
         try:
             return JournalWriter(path, beat=self._beat)
         except JournalError as error:
+            failed(Operation.JOURNAL)
             logger.error("this job's metering will not survive a kill: %s", error)
             self._entries = []
             return None
@@ -217,6 +219,7 @@ class JobMeter:
         except Exception as error:
             # Not only ours: a driver or a disk may raise anything, and the meeting is over. The
             # journal stands, and the sweeper takes it from here.
+            failed(Operation.SETTLE)
             logger.error(
                 "this job is not settled yet, its journal is kept: %s",
                 error if isinstance(error, MeteringError) else type(error).__name__,
@@ -227,9 +230,9 @@ class JobMeter:
 
     async def _finish(self, reason: str) -> None:
         self._room.close()
+        await self._connections.say_farewell()
         for session in self._sessions:
             await session.close()
-        self._models.close()
         self._requests.close()
         self._connections.close()
         self._recorder.close_all()
@@ -254,8 +257,7 @@ class JobMeter:
             run = fold(self._entries or ()) if journal is None else whole_run(journal)
             await settle.settle_in_memory(run, self._settings)
             return
-        async with settle.Ledger(self._settings.ledger_url) as ledger:
-            await settle.settle_journal(journal.path, ledger, self._settings)
+        await asyncio.to_thread(settle.settle_at_end, journal.path, self._settings)
 
 
 def whole_run(journal: JournalWriter) -> Run:
@@ -283,6 +285,7 @@ async def record_declined(
     try:
         await settle.sweep(settings)
     except MeteringError as error:
+        failed(Operation.SETTLE)
         logger.error("a declined job is not settled yet, its journal is kept: %s", error)
 
 

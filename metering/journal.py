@@ -70,15 +70,27 @@ def read_entries(path: Path) -> tuple[list[Entry], int]:
 
 def decode_lines(file: IO[bytes]) -> tuple[list[Entry], int]:
     """The entries of a journal's bytes that can be trusted, and how many lines could not."""
-    entries: list[Entry] = []
-    damaged = 0
-    for line in _lines(file):
-        entry = decode(line) if line.endswith(b"\n") else None
-        if entry is None:
-            damaged += 1
-        else:
-            entries.append(entry)
-    return entries, damaged
+    lines = EntryLines(file)
+    return list(lines), lines.damaged
+
+
+class EntryLines:
+    """The entries of a journal's bytes that can be trusted, one at a time.
+
+    `damaged` counts the lines that could not be, as far as they have been read.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.damaged = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        for line in _lines(self._file):
+            entry = decode(line) if line.endswith(b"\n") else None
+            if entry is None:
+                self.damaged += 1
+            else:
+                yield entry
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

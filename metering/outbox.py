@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutboxError
+from .health import Operation, failed
 
 logger = logging.getLogger("tallyroom.metering")
 
@@ -116,6 +117,7 @@ class Outbox:
                 try:
                     await send(_read(path, destination))
                 except Rejected as error:
+                    failed(Operation.DELIVER)
                     logger.error(
                         "%s will not take an item, it is put aside: %s", destination, error
                     )
@@ -140,6 +142,7 @@ class Outbox:
                 raise
             except Exception as error:
                 # A sender raises whatever its transport does, and what is owed stays owed.
+                failed(Operation.DELIVER)
                 logger.warning("%s takes nothing now: %s", destination, type(error).__name__)
                 pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
             await asyncio.sleep(pause)

@@ -16,6 +16,7 @@ from decimal import Decimal
 
 from .clock import RunClock, seconds
 from .errors import UsageError
+from .health import Operation, failed
 from .journal import Entry
 from .run import Ending
 from .usage import Certainty, Usage, core_meters, format_decimal
@@ -153,8 +154,12 @@ class Recorder:
         is_clock: bool = True,
         counts_per_unit: int = 1,
         certainty: Certainty = Certainty.EXACT,
+        exposure: Decimal = Decimal(0),
     ) -> OpenUsage:
-        """Begin an instance; `already` is what it had come to before we saw it."""
+        """Begin an instance; `already` is what it had come to before we saw it.
+
+        `exposure` is how much longer its provider may bill it, should nobody live to end it.
+        """
         now_us = self.clock.elapsed_us()
         now = self.clock.stamp(now_us)
         usage = Usage(
@@ -177,20 +182,54 @@ class Recorder:
             self, usage, opened_us=now_us, is_clock=is_clock, counts_per_unit=counts_per_unit
         )
         self._open[instance_id, meter] = opened
+        entry: Entry = {
+            "kind": "open",
+            "at": now_us,
+            "ending": ending,
+            "clock": is_clock,
+            "usage": usage.to_json(),
+        }
+        if exposure:
+            entry["exposure"] = format_decimal(exposure)
+        self._write(entry)
+        return opened
+
+    def under_way(self, usage: Usage) -> None:
+        """Write down a request that has begun, with what its size can be.
+
+        So it stands for what is known of it, should nobody live to see its end. It is over when it
+        is recorded, or withdrawn.
+        """
         self._write(
             {
                 "kind": "open",
-                "at": now_us,
-                "ending": ending,
-                "clock": is_clock,
+                "at": self.clock.elapsed_us(),
+                "ending": Ending.WITH_RUN,
+                "clock": False,
                 "usage": usage.to_json(),
             }
         )
-        return opened
 
-    def record(self, usage: Usage) -> None:
-        """Write down an instance that is already complete."""
-        self._write({"kind": "usage", "at": self.clock.elapsed_us(), "usage": usage.to_json()})
+    def withdraw(self, instance_id: str, meters: Iterable[str]) -> None:
+        """What was under way was never billed, or not by these meters."""
+        self._write(
+            {
+                "kind": "withdrawn",
+                "at": self.clock.elapsed_us(),
+                "instance_id": instance_id,
+                "meters": list(meters),
+            }
+        )
+
+    def record(self, usage: Usage, *, instead_of: str | None = None) -> None:
+        """Write down an instance that is complete.
+
+        `instead_of` is the id by which it was under way, where its provider has named it since.
+        """
+        entry: Entry = {"kind": "usage", "at": self.clock.elapsed_us(), "usage": usage.to_json()}
+        if instead_of not in (None, usage.instance_id):
+            entry["instead_of"] = instead_of
+        self._write(entry)
 
     def closed(self, opened: OpenUsage, usage: Usage) -> None:
         """An open instance has ended as this usage."""
@@ -218,6 +257,7 @@ class Recorder:
 
     def refuse(self, meter: str, error: UsageError) -> None:
         """Say that a figure was not taken, and why, without whatever else came with it."""
+        failed(Operation.MEASURE)
         logger.warning("measurement refused: %s", error, extra={"meter": meter})
 
     def close_all(self) -> None:

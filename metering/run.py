@@ -7,7 +7,7 @@ last heartbeat, and says how far it can be trusted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,10 +15,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from .clock import seconds
-from .errors import JournalCorrupt, UsageError
-from .journal import FORMAT_VERSION, HEARTBEAT_SECONDS, Entry, read_entries
+from .errors import JournalCorrupt, JournalError, UsageError
+from .journal import FORMAT_VERSION, HEARTBEAT_SECONDS, Entry, EntryLines, read_entries
 from .usage import Certainty, Usage, check_quantity, format_stamp, parse_decimal
+
+_HELD_USAGES = 1000
+"""A journal of more is read a second time rather than held in memory; few have as many."""
 
 _LONGEST_RUN_US = 10 * 366 * 86_400 * 10**6
 """Ten years; a later moment is nobody's, and would not fit a calendar when it is large enough."""
@@ -90,21 +95,58 @@ class RunInfo:
             raise JournalCorrupt(f"journal's head cannot be read: {error}") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One run as its journal tells it.
+@dataclass(frozen=True, kw_only=True)
+class AnyRun:
+    """One run as its journal tells it, wherever its usages are held.
 
-    `people` maps the identities that its usage names to the names they went by; both stay out of
-    the ledger's usage. `damaged_lines` counts what could not be read.
+    `usages` can be gone through more than once. `people` maps the identities that its usage names
+    to the names they went by; both stay out of the ledger's usage. `damaged_lines` counts what
+    could not be read. `participants` are those that the usages name, where that is known without
+    going through them.
     """
 
     info: RunInfo
     status: Status
     ended_at: datetime
-    usages: tuple[Usage, ...]
+    usages: Iterable[Usage]
+    participants: frozenset[str] | None = field(default=None, compare=False)
     people: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     damaged_lines: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(AnyRun):
+    """One run, held in memory."""
+
+    usages: tuple[Usage, ...]
+
+
+class JournalUsages(Iterable[Usage]):
+    """What a journal that nobody writes any more has measured, read anew each time.
+
+    So that a run of a million instances takes no more memory than one of ten. An instance that
+    stands in it twice comes twice; the first is the one that counts. While it is gone through:
+
+    Raises:
+        JournalError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @override
+    def __iter__(self) -> Iterator[Usage]:
+        try:
+            with self._path.open("rb") as file:
+                entries = iter(EntryLines(file))
+                folder = _begin(entries)
+                for usage, _ in folder.take_all(entries):
+                    if usage is not None:
+                        yield usage
+        except OSError as error:
+            raise JournalError(f"cannot read journal {self._path}: {error.strerror}") from error
+        yield from folder.cut_short(alive=False)
 
 
 def read_run(path: Path, *, alive: bool = False) -> Run:
@@ -118,6 +160,34 @@ def read_run(path: Path, *, alive: bool = False) -> Run:
     return fold(entries, alive=alive, damaged_lines=damaged)
 
 
+def scan_run(path: Path) -> AnyRun:
+    """Fold the journal of a run that has ended; where its usages are many they stay in the file.
+
+    Raises:
+        JournalError: the file cannot be read.
+        JournalCorrupt: it does not say whose run it is.
+    """
+    try:
+        with path.open("rb") as file:
+            lines = EntryLines(file)
+            entries = iter(lines)
+            folder = _begin(entries)
+            refused = 0
+            closed: list[Usage] | None = []
+            for usage, is_refused in folder.take_all(entries):
+                refused += is_refused
+                if usage is not None and closed is not None:
+                    closed.append(usage)
+                    if len(closed) > _HELD_USAGES:
+                        closed = None
+    except OSError as error:
+        raise JournalError(f"cannot read journal {path}: {error.strerror}") from error
+    return AnyRun(
+        usages=JournalUsages(path) if closed is None else (*closed, *folder.cut_short(alive=False)),
+        **folder.told(alive=False, damaged_lines=lines.damaged + refused),
+    )
+
+
 def fold(entries: Iterable[Entry], *, alive: bool = False, damaged_lines: int = 0) -> Run:
     """Fold a journal's entries into the run they tell.
 
@@ -125,16 +195,23 @@ def fold(entries: Iterable[Entry], *, alive: bool = False, damaged_lines: int = 
         JournalCorrupt: there is no head to say whose run it is.
     """
     remaining = iter(entries)
-    head = next(remaining, None)
+    folder = _begin(remaining)
+    closed: dict[tuple[str, str], Usage] = {}
+    for usage, is_refused in folder.take_all(remaining):
+        damaged_lines += is_refused
+        if usage is not None:
+            closed.setdefault((usage.instance_id, usage.meter), usage)
+    return Run(
+        usages=(*closed.values(), *folder.cut_short(alive=alive)),
+        **folder.told(alive=alive, damaged_lines=damaged_lines),
+    )
+
+
+def _begin(entries: Iterator[Entry]) -> _Folder:
+    head = next(entries, None)
     if head is None:
         raise JournalCorrupt("journal has no line that can be read")
-    folder = _Folder(RunInfo.from_entry(head))
-    for entry in remaining:
-        try:
-            folder.take(entry)
-        except (UsageError, KeyError, TypeError, ValueError, ArithmeticError):
-            damaged_lines += 1
-    return folder.run(alive=alive, damaged_lines=damaged_lines)
+    return _Folder(RunInfo.from_entry(head))
 
 
 @dataclass(slots=True)
@@ -143,6 +220,7 @@ class _Open:
     opened_us: int
     ending: Ending
     is_clock: bool
+    exposure: Decimal = Decimal(0)
     counted: Decimal = Decimal(0)
 
 
@@ -156,12 +234,21 @@ class _Folder:
     def __init__(self, info: RunInfo) -> None:
         self._info = info
         self._open: dict[tuple[str, str], _Open] = {}
-        self._closed: dict[tuple[str, str], Usage] = {}
         self._people: dict[str, str] = {}
+        self._participants: set[str] = set()
         self._last_us = 0
         self._end: tuple[Status, str] | None = None
 
-    def take(self, entry: Entry) -> None:
+    def take_all(self, entries: Iterable[Entry]) -> Iterator[tuple[Usage | None, bool]]:
+        """The instance that each entry completes, if any, and whether the entry was refused."""
+        for entry in entries:
+            try:
+                yield self._take(entry), False
+            except (UsageError, KeyError, TypeError, ValueError, ArithmeticError):
+                yield None, True
+
+    def _take(self, entry: Entry) -> Usage | None:
+        completed: Usage | None = None
         kind = entry["kind"]
         last_us = max(self._last_us, int(entry.get("at", 0)))
         if last_us > _LONGEST_RUN_US:
@@ -178,13 +265,21 @@ class _Folder:
         elif kind == "open":
             usage = Usage.from_json(entry["usage"])
             self._open[usage.instance_id, usage.meter] = _Open(
-                usage, int(entry["at"]), Ending(entry["ending"]), bool(entry["clock"])
+                usage,
+                int(entry["at"]),
+                Ending(entry["ending"]),
+                bool(entry["clock"]),
+                _counted(entry.get("exposure", "0")),
             )
+            self._note(usage)
         elif kind == "usage":
-            usage = Usage.from_json(entry["usage"])
-            key = usage.instance_id, usage.meter
-            self._open.pop(key, None)
-            self._closed.setdefault(key, usage)
+            completed = Usage.from_json(entry["usage"])
+            self._open.pop((completed.instance_id, completed.meter), None)
+            self._open.pop((str(entry.get("instead_of")), completed.meter), None)
+            self._note(completed)
+        elif kind == "withdrawn":
+            for meter in entry["meters"]:
+                self._open.pop((str(entry["instance_id"]), str(meter)), None)
         elif kind == "describe":
             changes: dict[str, Any] = {
                 name: str(entry[name]) for name in ("tenant", "title", "room_sid") if name in entry
@@ -197,19 +292,28 @@ class _Folder:
         elif kind == "end":
             self._end = Status(entry["status"]), str(entry.get("error", ""))
         self._last_us = last_us
+        return completed
 
-    def run(self, *, alive: bool, damaged_lines: int) -> Run:
-        usages = list(self._closed.values())
-        usages += [self._cut_short(opened, alive) for opened in self._open.values()]
-        return Run(
-            info=self._info,
-            status=self._status(alive),
-            ended_at=self._info.started_at + timedelta(microseconds=self._last_us),
-            usages=tuple(usages),
-            people=self._people,
-            error=self._end[1] if self._end else "",
-            damaged_lines=damaged_lines,
-        )
+    def _note(self, usage: Usage) -> None:
+        if usage.participant:
+            self._participants.add(usage.participant)
+
+    def told(self, *, alive: bool, damaged_lines: int) -> dict[str, Any]:
+        """A run's fields, but for its usages."""
+        return {
+            "info": self._info,
+            "status": self._status(alive),
+            "ended_at": self._info.started_at + timedelta(microseconds=self._last_us),
+            "participants": frozenset(self._participants),
+            "people": self._people,
+            "error": self._end[1] if self._end else "",
+            "damaged_lines": damaged_lines,
+        }
+
+    def cut_short(self, *, alive: bool) -> Iterator[Usage]:
+        """What was still open when the journal ended."""
+        for opened in self._open.values():
+            yield self._cut_short(opened, alive)
 
     def _status(self, alive: bool) -> Status:
         if self._end is not None:
@@ -225,7 +329,7 @@ class _Folder:
             quantity = usage.quantity + seconds(self._last_us - opened.opened_us)
         else:
             quantity = max(usage.quantity, opened.counted)
-        if alive:
+        if alive or usage.certainty is Certainty.ESTIMATED:
             return replace(usage, quantity=quantity, ended_at=ended_at)
         if opened.ending is Ending.UNSEEN:
             return replace(
@@ -242,7 +346,7 @@ class _Folder:
             usage,
             quantity=quantity,
             quantity_lower=quantity,
-            quantity_upper=quantity + slack if usage.unit == "second" else None,
+            quantity_upper=quantity + slack + opened.exposure if usage.unit == "second" else None,
             ended_at=ended_at,
             certainty=Certainty.BOUNDED if usage.unit == "second" else Certainty.PARTIAL,
         )

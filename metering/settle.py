@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from .errors import JournalCorrupt, LedgerError, MeteringError, RateError
 from .journal import SUFFIX, retire, try_lock
-from .ledger.queries import cost_record, job_usage
+from .ledger.queries import ToRate, cost_record, read_to_rate
 from .ledger.store import Ledger
+from .line import Turn
 from .pricing.charges import Charge
 from .pricing.loading import load_card
 from .pricing.rate_card import RateCard
-from .pricing.rating import rate
+from .pricing.rating import Rating
 from .record import CostRecord
-from .run import Run, Status, read_run
+from .run import AnyRun, Run, Status, read_run, scan_run
 from .settings import MeterSettings
 from .usage import Usage
 
@@ -30,19 +31,27 @@ logger = logging.getLogger("tallyroom.metering")
 
 SETTLED_FOLDER = "settled"
 QUARANTINE_FOLDER = "unreadable"
+_TURN_SECONDS = 30.0
+"""How long a job waits for others to be settled before it tries all the same."""
 
 
-async def settle_run(run: Run, ledger: Ledger, settings: MeterSettings) -> CostRecord:
+async def settle_run(
+    run: AnyRun, ledger: Ledger, settings: MeterSettings, with_usage: bool = True
+) -> CostRecord:
     """Store a run and rate its job; the same run settled again changes nothing.
+
+    The returned record has no usage unless it is asked for `with_usage`: a job can have more of it
+    than fits in memory.
 
     Raises:
         LedgerError: the store cannot take it; nothing of it is stored then.
     """
-    is_new = await ledger.store_run(run)
-    record = await cost_record(ledger, run.info.job_id)
-    if is_new or record.revision == 0:
-        record = await rate_job(record, ledger, settings)
-    return record
+    job_id = run.info.job_id
+    if not await ledger.store_run(run):
+        record = await cost_record(ledger, job_id, with_usage=with_usage)
+        if record.revision:
+            return record
+    return await _rate(job_id, ledger, settings, with_usage)
 
 
 async def rate_job(record: CostRecord, ledger: Ledger, settings: MeterSettings) -> CostRecord:
@@ -50,49 +59,95 @@ async def rate_job(record: CostRecord, ledger: Ledger, settings: MeterSettings) 
 
     With a rate file that cannot be used every charge is unrated and says why.
     """
+    return await _rate(record.job_id, ledger, settings, with_usage=True)
+
+
+async def _rate(
+    job_id: str, ledger: Ledger, settings: MeterSettings, with_usage: bool
+) -> CostRecord:
     revision = None
+    # Where another run of the job was settled meanwhile, it is done again with its usage too.
     while revision is None:
-        usages = await job_usage(ledger, record.job_id)
-        charges, version = await asyncio.to_thread(_charges, usages, record, settings)
+        charges, version, rated = await _charges(ledger, job_id, settings)
         revision = await ledger.store_rating(
-            record.job_id,
+            job_id,
             charges,
             rate_card=version,
-            hosting=record.hosting,
-            plan=record.plan,
-            rated_runs=record.run_ids,
+            hosting=rated.hosting,
+            plan=rated.plan,
+            rated_runs=rated.run_ids,
         )
-        # Where another run of the job was settled meanwhile, this has its usage too.
-        record = await cost_record(ledger, record.job_id)
-    return record
+    return await cost_record(ledger, job_id, with_usage=with_usage)
 
 
-def _charges(
-    usages: Sequence[Usage], record: CostRecord, settings: MeterSettings
-) -> tuple[list[Charge], str]:
+async def _charges(
+    ledger: Ledger, job_id: str, settings: MeterSettings
+) -> tuple[list[Charge], str, ToRate]:
     try:
-        card = load_card(settings.rates)
-        return rate(usages, card, hosting=record.hosting, plan=record.plan), card.version
+        card = await ledger.off_loop(load_card, settings.rates)
+        charges, rated = await _charges_by(card, ledger, job_id)
+        return charges, card.version, rated
     except RateError as error:
         logger.error("the rates cannot be used, charges stay unrated: %s", error)
-        unpriced = rate(usages, RateCard(), hosting=record.hosting, plan=record.plan)
+        unpriced, rated = await _charges_by(RateCard(), ledger, job_id)
         reason = f"rates cannot be used: {error}"
-        return [replace(charge, reason=reason) for charge in unpriced], ""
+        return [replace(charge, reason=reason) for charge in unpriced], "", rated
 
 
-async def settle_journal(path: Path, ledger: Ledger, settings: MeterSettings) -> CostRecord:
+async def _charges_by(card: RateCard, ledger: Ledger, job_id: str) -> tuple[list[Charge], ToRate]:
+    rating: Rating | None = None
+
+    def begin(found: ToRate) -> Callable[[list[Usage]], None]:
+        nonlocal rating
+        rating = Rating(card, found.plan, found.hosting)
+        return rating.add
+
+    rated = await read_to_rate(ledger, job_id, begin)
+    assert rating is not None
+    return rating.charges("cost"), rated
+
+
+async def settle_journal(
+    path: Path, ledger: Ledger, settings: MeterSettings, *, with_usage: bool = True
+) -> CostRecord:
     """Settle a journal whose lock the caller holds, log its record, and retire it.
+
+    It is read bit by bit; where the returned record need not be `with_usage`, a journal of any
+    length takes the same memory.
 
     Raises:
         JournalCorrupt: it does not say whose run it is.
         LedgerError: the store cannot take it; the journal stays where it is.
     """
-    run = read_run(path)
-    record = await settle_run(run, ledger, settings)
+    run = await ledger.off_loop(scan_run, path)
+    record = await settle_run(run, ledger, settings, with_usage)
     await ledger.drop_journal(run.info.run_id)
     log_record(record)
     retire(path, SETTLED_FOLDER)
     return record
+
+
+def settle_at_end(path: Path, settings: MeterSettings) -> None:
+    """Settle the journal of a job that ends, whose lock the caller holds; blocks until it is done.
+
+    For a thread of its own: other shutdown callbacks run meanwhile. Where many jobs of a machine
+    end at once, each waits in line for its turn.
+
+    Raises:
+        JournalCorrupt: it does not say whose run it is.
+        LedgerError: the store cannot take it; the journal stays where it is.
+    """
+
+    async def settle() -> None:
+        async with Ledger(settings.ledger_url, blocking=True) as ledger:
+            await settle_journal(path, ledger, settings, with_usage=False)
+
+    turn = Turn(path.parent)
+    try:
+        turn.wait(_TURN_SECONDS)
+        asyncio.run(settle())
+    finally:
+        turn.give_up()
 
 
 async def settle_in_memory(run: Run, settings: MeterSettings) -> CostRecord:
@@ -112,8 +167,8 @@ async def settle_in_memory(run: Run, settings: MeterSettings) -> CostRecord:
     return record
 
 
-async def sweep(settings: MeterSettings) -> list[CostRecord]:
-    """Settle every journal whose run is dead; returns the records.
+async def sweep(settings: MeterSettings, *, with_usage: bool = True) -> list[CostRecord]:
+    """Settle every journal whose run is dead; returns the records, their usage if it is asked for.
 
     A journal that cannot be read is put aside, one that cannot be stored stays for the next sweep.
 
@@ -124,19 +179,21 @@ async def sweep(settings: MeterSettings) -> list[CostRecord]:
     # Opened even where nothing is due: a new store is then made here, and not by the first job.
     async with Ledger(settings.ledger_url) as ledger:
         for path in sorted(settings.journals_path.glob(f"*{SUFFIX}")):
-            if record := await _settle_if_dead(path, ledger, settings):
+            if record := await _settle_if_dead(path, ledger, settings, with_usage):
                 records.append(record)
     return records
 
 
-async def _settle_if_dead(path: Path, ledger: Ledger, settings: MeterSettings) -> CostRecord | None:
+async def _settle_if_dead(
+    path: Path, ledger: Ledger, settings: MeterSettings, with_usage: bool
+) -> CostRecord | None:
     try:
         lock = try_lock(path)
         if lock is None:
             return None
         with lock:
             try:
-                return await settle_journal(path, ledger, settings)
+                return await settle_journal(path, ledger, settings, with_usage=with_usage)
             except JournalCorrupt as error:
                 kept = retire(path, QUARANTINE_FOLDER)
                 logger.error("a journal cannot be read, kept at %s: %s", kept, error)

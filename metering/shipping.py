@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .clock import utc_now
 from .errors import JournalCorrupt, MeteringError
+from .health import Operation, failed
 from .journal import SUFFIX, decode_lines, try_lock
 from .ledger.queries import lost_runs, shipped_journal, shipped_length
 from .ledger.store import Ledger
@@ -82,8 +83,10 @@ async def settle_lost(
             run = replace(run, info=replace(run.info, run_id=f"{run_id}{_SHIPPED}"))
             record = await settle_run(run, ledger, settings)
         except JournalCorrupt as error:
+            failed(Operation.SHIP)
             logger.error("a lost machine's journal cannot be read: %s", error)
         except MeteringError as error:
+            failed(Operation.SHIP)
             logger.error("a lost machine's journal cannot be settled yet: %s", error)
             continue
         else:

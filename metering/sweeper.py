@@ -1,7 +1,8 @@
 """What a worker does for the jobs of its machine, and for those of machines that have gone.
 
 It settles what dead jobs left behind, at its start and each minute. Where the store is shared it
-also ships the journals of living jobs, every few seconds.
+also ships the journals of living jobs, every few seconds. And it says how that goes: whether
+metering works is a metric and a line in the log.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from . import health
+from .backlog import Backlog, look
 from .errors import MeteringError
+from .health import Operation
 from .log_privacy import keep_room_names_out
 from .settings import MeterSettings
 
@@ -25,10 +29,37 @@ INTERVAL_SECONDS = 60.0
 
 
 async def sweep_forever(interval_seconds: float = INTERVAL_SECONDS) -> None:
-    """Settle dead jobs' journals now and at every interval, until cancelled."""
+    """Settle dead jobs' journals now and at every interval, until cancelled.
+
+    What still waits after a sweep is published as metrics, and logged where it should not.
+    """
     # Imported on a thread: a worker whose loop stands still for a second misses dispatches.
     settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
-    await _repeat(lambda: settle.sweep(MeterSettings.load()), interval_seconds)
+    complaint = ""
+
+    async def sweep() -> None:
+        nonlocal complaint
+        settings = MeterSettings.load()
+        swept = False
+        try:
+            await settle.sweep(settings, with_usage=False)
+            swept = True
+        finally:
+            journals = settings.journals_path
+            backlog = await asyncio.to_thread(look, journals, journals / settle.QUARANTINE_FOLDER)
+            await asyncio.to_thread(health.publish, backlog, swept=swept)
+            complaint = _complain(backlog, complaint)
+
+    await _repeat(sweep, interval_seconds, Operation.SETTLE)
+
+
+def _complain(backlog: Backlog, before: str) -> str:
+    """Log what has gone wrong, once, and that it is over; returns what is wrong now."""
+    if backlog.complaint and not before:
+        logger.error("metering is failing: %s", backlog.complaint)
+    elif before and not backlog.complaint:
+        logger.warning("metering works again: no journal is late")
+    return backlog.complaint
 
 
 async def ship_forever() -> None:
@@ -49,19 +80,27 @@ async def ship_forever() -> None:
             await shipping.ship_journals(ledger, settings)
             await shipping.settle_lost(ledger, settings)
 
-    await _repeat(ship, shipping.SHIP_SECONDS)
+    await _repeat(ship, shipping.SHIP_SECONDS, Operation.SHIP)
 
 
-async def _repeat(work: Callable[[], Awaitable[Any]], interval_seconds: float) -> None:
-    """Do it now and at every interval; where it fails it is logged once, until it works again."""
+async def _repeat(
+    work: Callable[[], Awaitable[Any]], interval_seconds: float, operation: Operation
+) -> None:
+    """Do it now and at every interval; where it fails it is counted, and logged once until it works
+    again."""
     failing = False
     while True:
         try:
             await work()
+            if failing:
+                logger.warning("metering can %s again", operation)
             failing = False
-        except MeteringError as error:
+        except Exception as error:
+            # Not only ours: whatever a driver or a disk raises, the next time is not given up.
+            health.failed(operation)
             if not failing:
-                logger.error("metering cannot settle or ship now: %s", error)
+                told = error if isinstance(error, MeteringError) else type(error).__name__
+                logger.error("metering cannot %s now: %s", operation, told)
             failing = True
         await asyncio.sleep(interval_seconds)
 

@@ -1,8 +1,8 @@
 """An auditor's look: is every measured instance in exactly one record, and does each record add up?
 
 It reads journals and ledger and writes nothing. A record that today's rate card has rated must
-come out the same to the last digit when it is rated again; one that an older card has rated must at
-least multiply out.
+come out the same to the last digit when it is rated again; one that an older card has rated, or
+whose usage was pruned since, must at least multiply out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .errors import MeteringError
 from .journal import SUFFIX, try_lock
 from .ledger.queries import cost_record, job_ids, job_usage, run_quantities, unclaimed
 from .ledger.store import Ledger
+from .ledger.upkeep import claimed_since_pruned, not_paid_by_pruned, pruned_at
 from .pricing.exact import EXACT
 from .pricing.loading import load_card
 from .pricing.rate_card import RateCard
@@ -34,10 +35,14 @@ class Discrepancy(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What was looked at, and what did not hold; `ok` where all did."""
+    """What was looked at, and what did not hold; `ok` where all did.
+
+    `pruned` counts the jobs whose usage was pruned: they cannot be rated again.
+    """
 
     jobs: int
     journals: int
+    pruned: int
     discrepancies: list[Discrepancy]
 
     @property
@@ -55,18 +60,20 @@ async def verify(settings: MeterSettings) -> Verdict:
     """
     card = load_card(settings.rates)
     found: list[Discrepancy] = []
-    jobs = journals = 0
+    jobs = journals = pruned = 0
     async with Ledger(settings.ledger_url) as ledger:
         for path in sorted((settings.journals_path / SETTLED_FOLDER).glob(f"*{SUFFIX}")):
             journals += 1
             found += [item async for item in _journal_discrepancies(path, ledger)]
         found += _unsettled(settings)
-        for instance_id, meter in await unclaimed(ledger):
+        for instance_id, meter in await not_paid_by_pruned(ledger, await unclaimed(ledger)):
             found.append(Discrepancy(where=instance_id, what=f"{meter} is in no job's record"))
         for job_id in await job_ids(ledger):
             jobs += 1
-            found += [item async for item in _record_discrepancies(job_id, ledger, card)]
-    return Verdict(jobs=jobs, journals=journals, discrepancies=found)
+            is_pruned = await pruned_at(ledger, job_id) is not None
+            pruned += is_pruned
+            found += [item async for item in _record_discrepancies(job_id, ledger, card, is_pruned)]
+    return Verdict(jobs=jobs, journals=journals, pruned=pruned, discrepancies=found)
 
 
 async def _journal_discrepancies(path: Path, ledger: Ledger) -> AsyncIterator[Discrepancy]:
@@ -76,6 +83,8 @@ async def _journal_discrepancies(path: Path, ledger: Ledger) -> AsyncIterator[Di
         yield Discrepancy(where=path.name, what=str(error))
         return
     stored = await run_quantities(ledger, run.info.run_id)
+    if not stored and await pruned_at(ledger, run.info.job_id):
+        return
     measured = {(usage.instance_id, usage.meter): usage.quantity for usage in run.usages}
     for (instance_id, meter), quantity in measured.items():
         kept = stored.pop((instance_id, meter), None)
@@ -100,14 +109,18 @@ def _unsettled(settings: MeterSettings) -> Iterator[Discrepancy]:
 
 
 async def _record_discrepancies(
-    job_id: str, ledger: Ledger, card: RateCard
+    job_id: str, ledger: Ledger, card: RateCard, is_pruned: bool
 ) -> AsyncIterator[Discrepancy]:
-    record = await cost_record(ledger, job_id)
+    record = await cost_record(ledger, job_id, with_usage=False)
     for charge in record.charges:
         if not _multiplies_out(charge):
             what = f"{charge.meter}: {charge.list_cost} is not quantity times price"
             yield Discrepancy(where=job_id, what=what)
-    if record.rate_card == card.version:
+    if is_pruned:
+        if late := await claimed_since_pruned(ledger, job_id):
+            what = f"{late} instances were reported after its usage was pruned: in no rating"
+            yield Discrepancy(where=job_id, what=what)
+    elif record.rate_card == card.version:
         again = rate(
             await job_usage(ledger, job_id), card, hosting=record.hosting, plan=record.plan
         )

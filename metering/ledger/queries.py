@@ -5,15 +5,23 @@ The command line, statements and exports all read through this module, so that t
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, and_, exists, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+)
 
 from ..errors import JobNotFound
 from ..record import (
@@ -27,7 +35,7 @@ from ..record import (
 from ..run import Status
 from ..usage import Certainty, Usage
 from . import schema
-from .store import Ledger
+from .store import ROWS_AT_ONCE, Ledger
 
 _WORST_FIRST = (Status.FAILED, Status.RECOVERED, Status.RUNNING, Status.COMPLETE, Status.DECLINED)
 
@@ -48,31 +56,88 @@ async def job_usage(ledger: Ledger, job_id: str) -> list[Usage]:
     Participants are pseudonyms. An instance that several of the job's runs have seen is taken from
     whichever saw it most certainly, then for longest.
     """
-    async with ledger.reading() as connection:
-        return [_to_usage(row) for row in await _claimed_usage(connection, job_id)]
+    return await ledger.read(
+        lambda connection: [_to_usage(row) for row in _claimed_usage(connection, job_id)]
+    )
 
 
-async def cost_record(ledger: Ledger, job_id: str) -> CostRecord:
-    """The newest cost record of a job, people by the identities they went by.
+class ToRate(NamedTuple):
+    """What a job is rated by, apart from its usage, and which runs that usage is of."""
+
+    hosting: str
+    plan: str
+    run_ids: list[str]
+
+
+async def read_to_rate(
+    ledger: Ledger, job_id: str, begin: Callable[[ToRate], Callable[[list[Usage]], object]]
+) -> ToRate:
+    """Hand over what `job_usage` returns, some instances at a time, each with all of its meters.
+
+    However many a job has, no more than a batch of them is in memory. What `begin` returns is
+    called with each batch while the store is being read, on whatever thread that happens.
 
     Raises:
         JobNotFound: the store has no such job.
         LedgerError: the store cannot be read.
     """
-    async with ledger.reading() as connection:
-        job = (
-            (await connection.execute(select(schema.jobs).where(schema.jobs.c.job_id == job_id)))
-            .mappings()
-            .first()
-        )
+    query = _claimed(job_id).order_by(schema.usage.c.instance_id)
+    of_job = select(schema.jobs.c.hosting, schema.jobs.c.plan).where(schema.jobs.c.job_id == job_id)
+
+    def read(connection: Connection) -> ToRate:
+        job = connection.execute(of_job).first()
         if job is None:
-            raise JobNotFound(f"no job {job_id!r} in {ledger.location}; see `tallyroom jobs`")
-        runs = await _runs_of(connection, [job_id])
-        rating = await _newest_rating(connection, job_id)
-        revision = rating["revision"] if rating else 0
-        charges = await _charges_of(connection, job_id, revision)
-        usage_rows = await _claimed_usage(connection, job_id)
-        identities = await _identities(connection, usage_rows)
+            raise _not_found(ledger.location, job_id)
+        rated = _newest_rating(connection, job_id) or job._mapping
+        runs = _runs_of(connection, [job_id])[job_id]
+        found = ToRate(rated["hosting"], rated["plan"], [run["run_id"] for run in runs])
+        take = begin(found)
+        waiting: list[RowMapping] = []
+        connection = connection.execution_options(yield_per=ROWS_AT_ONCE)
+        for rows in connection.execute(query).mappings().partitions():
+            waiting += rows
+            # Of the last instance more may be to come.
+            last = waiting[-1]["instance_id"]
+            whole = [row for row in waiting if row["instance_id"] != last]
+            waiting = waiting[len(whole) :]
+            take([_to_usage(row) for row in _best(whole)])
+        take([_to_usage(row) for row in _best(waiting)])
+        return found
+
+    return await ledger.read(read)
+
+
+def _not_found(location: str, job_id: str) -> JobNotFound:
+    return JobNotFound(f"no job {job_id!r} in {location}; see `tallyroom jobs`")
+
+
+async def cost_record(ledger: Ledger, job_id: str, *, with_usage: bool = True) -> CostRecord:
+    """The newest cost record of a job, people by the identities they went by.
+
+    A job can have very many instances; `with_usage` says whether they are wanted on it.
+
+    Raises:
+        JobNotFound: the store has no such job.
+        LedgerError: the store cannot be read.
+    """
+    return await ledger.read(
+        lambda connection: _cost_record(connection, ledger.location, job_id, with_usage)
+    )
+
+
+def _cost_record(
+    connection: Connection, location: str, job_id: str, with_usage: bool
+) -> CostRecord:
+    found = connection.execute(select(schema.jobs).where(schema.jobs.c.job_id == job_id))
+    job = found.mappings().first()
+    if job is None:
+        raise _not_found(location, job_id)
+    runs = _runs_of(connection, [job_id])
+    rating = _newest_rating(connection, job_id)
+    revision = rating["revision"] if rating else 0
+    charges = _charges_of(connection, job_id, revision)
+    usage_rows = _claimed_usage(connection, job_id) if with_usage else []
+    identities = _identities(connection, usage_rows)
     list_cost, currency = sum_priced(charges)
     return CostRecord(
         **{name: job[name] for name in _JOB_FIELDS},
@@ -121,22 +186,33 @@ async def list_jobs(
         query = query.where(jobs.c.tenant == tenant)
     if since is not None:
         query = query.where(jobs.c.started_at >= since)
-    summaries: list[JobSummary] = []
-    async with ledger.reading() as connection:
+
+    def read(connection: Connection) -> list[JobSummary]:
+        summaries: list[JobSummary] = []
         # A job's status is that of its runs, so jobs are looked through until enough stand so.
-        for offset in itertools.count(0, _JOBS_AT_ONCE):
-            page = query.offset(offset).limit(_JOBS_AT_ONCE)
-            found = (await connection.execute(page)).mappings().all()
+        page = query.limit(_JOBS_AT_ONCE)
+        while True:
+            found = connection.execute(page).mappings().all()
             ids = [job["job_id"] for job in found]
-            runs = await _runs_of(connection, ids)
-            charges = await _newest_charges(connection, ids)
+            runs = _runs_of(connection, ids)
+            charges = _newest_charges(connection, ids)
             looked_at = [
                 _summary(job, runs[job["job_id"]], charges[job["job_id"]]) for job in found
             ]
             summaries += [summary for summary in looked_at if status in (None, summary.status)]
             if len(summaries) >= limit or len(found) < _JOBS_AT_ONCE:
-                break
-    return summaries[:limit]
+                return summaries[:limit]
+            last = found[-1]["started_at"], found[-1]["job_id"]
+            page = query.where(_listed_after(*last)).limit(_JOBS_AT_ONCE)
+
+    return await ledger.read(read)
+
+
+def _listed_after(started_at: datetime, job_id: str) -> ColumnElement[bool]:
+    """Where a page goes on: counting off those before it would take longer with every page."""
+    jobs = schema.jobs
+    tied = and_(jobs.c.started_at == started_at, jobs.c.job_id > job_id)
+    return and_(jobs.c.started_at <= started_at, or_(jobs.c.started_at < started_at, tied))
 
 
 async def job_ids(ledger: Ledger) -> list[str]:
@@ -146,9 +222,8 @@ async def job_ids(ledger: Ledger) -> list[str]:
         LedgerError: the store cannot be read.
     """
     jobs = schema.jobs
-    async with ledger.reading() as connection:
-        found = await connection.scalars(select(jobs.c.job_id).order_by(jobs.c.started_at))
-        return list(found)
+    query = select(jobs.c.job_id).order_by(jobs.c.started_at)
+    return await ledger.read(lambda connection: list(connection.scalars(query)))
 
 
 async def run_quantities(ledger: Ledger, run_id: str) -> dict[tuple[str, str], Decimal]:
@@ -158,9 +233,12 @@ async def run_quantities(ledger: Ledger, run_id: str) -> dict[tuple[str, str], D
         LedgerError: the store cannot be read.
     """
     usage = schema.usage
-    async with ledger.reading() as connection:
-        rows = await connection.execute(select(usage).where(usage.c.run_id == run_id))
-        return {(row.instance_id, row.meter): row.quantity for row in rows}
+    query = select(usage).where(usage.c.run_id == run_id)
+    return await ledger.read(
+        lambda connection: {
+            (row.instance_id, row.meter): row.quantity for row in connection.execute(query)
+        }
+    )
 
 
 async def shipped_length(ledger: Ledger, run_id: str) -> int:
@@ -171,8 +249,7 @@ async def shipped_length(ledger: Ledger, run_id: str) -> int:
     """
     parts = schema.journal_parts
     query = select(func.max(parts.c.start + parts.c.length)).where(parts.c.run_id == run_id)
-    async with ledger.reading() as connection:
-        return await connection.scalar(query) or 0
+    return await ledger.read(lambda connection: connection.scalar(query)) or 0
 
 
 async def lost_runs(ledger: Ledger, before: datetime) -> list[str]:
@@ -188,8 +265,7 @@ async def lost_runs(ledger: Ledger, before: datetime) -> list[str]:
         .having(func.max(parts.c.shipped_at) < before)
         .order_by(parts.c.run_id)
     )
-    async with ledger.reading() as connection:
-        return list(await connection.scalars(query))
+    return await ledger.read(lambda connection: list(connection.scalars(query)))
 
 
 async def shipped_journal(ledger: Ledger, run_id: str) -> bytes:
@@ -200,8 +276,7 @@ async def shipped_journal(ledger: Ledger, run_id: str) -> bytes:
     """
     parts = schema.journal_parts
     query = select(parts.c.content).where(parts.c.run_id == run_id).order_by(parts.c.start)
-    async with ledger.reading() as connection:
-        return "".join(await connection.scalars(query)).encode()
+    return await ledger.read(lambda connection: "".join(connection.scalars(query)).encode())
 
 
 async def unclaimed(ledger: Ledger) -> list[tuple[str, str]]:
@@ -222,8 +297,9 @@ async def unclaimed(ledger: Ledger) -> list[tuple[str, str]]:
         exists(seen_by_payer),
     )
     query = select(usage.c.instance_id, usage.c.meter).where(~exists(has_payer)).distinct()
-    async with ledger.reading() as connection:
-        return [(row.instance_id, row.meter) for row in await connection.execute(query)]
+    return await ledger.read(
+        lambda connection: [(row.instance_id, row.meter) for row in connection.execute(query)]
+    )
 
 
 def _summary(
@@ -252,19 +328,17 @@ def _standing(runs: Sequence[RowMapping]) -> dict[str, Any]:
     }
 
 
-async def _runs_of(
-    connection: AsyncConnection, job_ids: Iterable[str]
-) -> dict[str, list[RowMapping]]:
+def _runs_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, list[RowMapping]]:
     runs = schema.runs
-    rows = await connection.execute(
+    rows = connection.execute(
         select(runs).where(runs.c.job_id.in_(job_ids)).order_by(runs.c.started_at, runs.c.run_id)
     )
     return _grouped(rows.mappings())
 
 
-async def _newest_rating(connection: AsyncConnection, job_id: str) -> RowMapping | None:
+def _newest_rating(connection: Connection, job_id: str) -> RowMapping | None:
     ratings = schema.ratings
-    rows = await connection.execute(
+    rows = connection.execute(
         select(ratings)
         .where(ratings.c.job_id == job_id)
         .order_by(ratings.c.revision.desc())
@@ -273,11 +347,9 @@ async def _newest_rating(connection: AsyncConnection, job_id: str) -> RowMapping
     return rows.mappings().first()
 
 
-async def _charges_of(
-    connection: AsyncConnection, job_id: str, revision: int
-) -> list[RecordCharge]:
+def _charges_of(connection: Connection, job_id: str, revision: int) -> list[RecordCharge]:
     charges = schema.charges
-    rows = await connection.execute(
+    rows = connection.execute(
         select(charges)
         .where(and_(charges.c.job_id == job_id, charges.c.revision == revision))
         .order_by(charges.c.position)
@@ -285,8 +357,8 @@ async def _charges_of(
     return [RecordCharge.model_validate(dict(row)) for row in rows.mappings()]
 
 
-async def _newest_charges(
-    connection: AsyncConnection, job_ids: Iterable[str]
+def _newest_charges(
+    connection: Connection, job_ids: Iterable[str]
 ) -> dict[str, list[RecordCharge]]:
     charges, ratings = schema.charges, schema.ratings
     newest = (
@@ -295,7 +367,7 @@ async def _newest_charges(
         .group_by(ratings.c.job_id)
         .subquery()
     )
-    rows = await connection.execute(
+    rows = connection.execute(
         select(charges)
         .join(
             newest,
@@ -309,9 +381,19 @@ async def _newest_charges(
     return grouped
 
 
-async def _claimed_usage(connection: AsyncConnection, job_id: str) -> list[RowMapping]:
+def _claimed_usage(connection: Connection, job_id: str) -> list[RowMapping]:
+    usage = schema.usage
+    rows = connection.execute(
+        _claimed(job_id).order_by(
+            usage.c.started_at, usage.c.meter, usage.c.instance_id, usage.c.run_id
+        )
+    )
+    return _best(rows.mappings())
+
+
+def _claimed(job_id: str) -> Select[Any]:
     usage, claims = schema.usage, schema.claims
-    rows = await connection.execute(
+    return (
         select(usage)
         .join(
             claims,
@@ -322,10 +404,12 @@ async def _claimed_usage(connection: AsyncConnection, job_id: str) -> list[RowMa
             ),
         )
         .where(usage.c.job_id == job_id)
-        .order_by(usage.c.started_at, usage.c.meter, usage.c.instance_id, usage.c.run_id)
     )
+
+
+def _best(rows: Iterable[RowMapping]) -> list[RowMapping]:
     best: dict[tuple[str, str], RowMapping] = {}
-    for row in rows.mappings():
+    for row in rows:
         key = row["instance_id"], row["meter"]
         if key not in best or _preference(row) < _preference(best[key]):
             best[key] = row
@@ -340,15 +424,17 @@ def _preference(row: RowMapping) -> tuple[Any, ...]:
     )
 
 
-async def _identities(
-    connection: AsyncConnection, usage_rows: Iterable[RowMapping]
-) -> dict[str, str]:
+def _identities(connection: Connection, usage_rows: Iterable[RowMapping]) -> dict[str, str]:
     people = schema.people
-    pseudonyms = {row["participant"] for row in usage_rows if row["participant"]}
-    rows = await connection.execute(
-        select(people.c.pseudonym, people.c.identity).where(people.c.pseudonym.in_(pseudonyms))
-    )
-    return {row["pseudonym"]: row["identity"] for row in rows.mappings()}
+    pseudonyms = sorted({row["participant"] for row in usage_rows if row["participant"]})
+    identities: dict[str, str] = {}
+    for start in range(0, len(pseudonyms), ROWS_AT_ONCE):
+        some = pseudonyms[start : start + ROWS_AT_ONCE]
+        rows = connection.execute(
+            select(people.c.pseudonym, people.c.identity).where(people.c.pseudonym.in_(some))
+        )
+        identities |= {row["pseudonym"]: row["identity"] for row in rows.mappings()}
+    return identities
 
 
 def _to_usage(row: RowMapping) -> Usage:

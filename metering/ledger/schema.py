@@ -1,9 +1,10 @@
 """The ledger's tables.
 
-Rows are only ever added. A job's status and times are derived from its runs, the current rating is
-the one with the highest revision, and which job pays for an instance that several have seen is said
-by a claim beside the observations. Quantities and money are text: SQLite has no decimal type, and
-its SUM over text or NUMERIC goes through floats. People are pseudonyms everywhere but in `people`.
+Rows are only ever added; but old usage can be pruned, as `prunings` says. A job's status and times
+are derived from its runs, the current rating is the one with the highest revision, and which job
+pays for an instance that several have seen is said by a claim beside the observations. Quantities
+and money are text: SQLite has no decimal type, and its SUM over text or NUMERIC goes through
+floats. People are pseudonyms everywhere but in `people`.
 
 The tables are made by the migrations beside this file; a test holds the two together.
 """
@@ -31,7 +32,7 @@ from typing_extensions import override
 
 from ..usage import format_decimal, format_stamp
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """The newest migration: a store that says so needs none, and Alembic need not be imported."""
 
 
@@ -193,6 +194,16 @@ charges = Table(
     Column("certainty", String, nullable=False),
     Column("disputed", JSON),
 )
+
+prunings = Table(
+    "prunings",
+    metadata,
+    Column("job_id", ForeignKey("jobs.job_id"), primary_key=True),
+    Column("pruned_at", UtcStamp, nullable=False),
+    Column("instances", Integer, nullable=False),
+)
+"""Jobs whose usage is gone, with how many instances had been claimed for them: where a run comes
+late and claims more, its instances are in no rating."""
 
 journal_parts = Table(
     "journal_parts",

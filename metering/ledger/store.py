@@ -7,42 +7,60 @@ the same transaction that writes it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import URL, select
+from sqlalchemy import URL, Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..clock import utc_now
 from ..errors import LedgerError
 from ..pricing.charges import Charge
-from ..run import Run
+from ..run import AnyRun
 from ..usage import Usage
 from . import schema
 from .database import (
     IN_MEMORY,
     READS_ONLY,
+    SharedEngine,
     advice,
     create_engine,
     current_revision,
     insert_if_new,
     insert_new,
+    insert_selected,
     migrate,
     parse_url,
+    shared_engine,
     wait_in_line,
 )
 
+Result = TypeVar("Result")
+
+ROWS_AT_ONCE = 1000
+"""How many rows are held in memory at once, however many a run has; a database takes as many
+parameters."""
+
 
 class Ledger:
-    """A connection to the store; use it as an async context manager."""
+    """A connection to the store; use it as an async context manager.
 
-    def __init__(self, url: str | URL) -> None:
+    A transaction runs on a thread of its own; `blocking` runs it on the caller's, for an event loop
+    that has nothing else to do.
+    """
+
+    def __init__(self, url: str | URL, *, blocking: bool = False) -> None:
         self._url = url if isinstance(url, URL) else parse_url(url)
         self._engine: AsyncEngine | None = None
+        self._shared: SharedEngine | None = None
+        self._blocking = blocking
+        self._is_open = False
 
     @classmethod
     def in_memory(cls) -> Self:
@@ -72,73 +90,70 @@ class Ledger:
         with self._translated():
             if self._url.get_backend_name() == "sqlite" and self._url.database:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-            self._engine = create_engine(self._url)
-            async with self.reading() as connection:
-                revision = await connection.run_sync(current_revision)
-            if revision != schema.SCHEMA_REVISION:
-                async with self._engine.begin() as connection:
-                    await connection.run_sync(migrate)
+            self._shared = shared_engine(self._url)
+            if self._shared is not None:
+                self._shared.acquire()
+            self._is_open = True
+        try:
+            if await self.read(current_revision) != schema.SCHEMA_REVISION:
+                await self.write(migrate)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Let the connections go."""
         if self._engine:
             await self._engine.dispose()
             self._engine = None
+        self._is_open = False
+        if self._shared:
+            self._shared.release()
+            self._shared = None
 
-    async def store_run(self, run: Run) -> bool:
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Do some reading, all from one state of the store.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        with self._translated():
+            if self._shared is not None:
+                return await self.off_loop(_read, self._shared.engine, work)
+            async with self._opened().connect() as connection:
+                await connection.execution_options(**{READS_ONLY: True})
+                return await connection.run_sync(work)
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Do some work in one transaction: all of it is stored, or, where it raises, nothing.
+
+        Raises:
+            LedgerError: the store cannot take it.
+        """
+        with self._translated():
+            if self._shared is not None:
+                return await self.off_loop(_write, self._shared.engine, work)
+            async with self._opened().begin() as connection:
+                return await connection.run_sync(work)
+
+    async def off_loop(self, work: Callable[..., Result], *args: Any) -> Result:
+        """Do work that takes a while where this ledger does its own."""
+        if self._blocking:
+            return work(*args)
+        return await asyncio.to_thread(work, *args)
+
+    async def store_run(self, run: AnyRun) -> bool:
         """Store a run's job, usage and people, and claim its instances, in one transaction.
+
+        Of an instance that the run has twice the first is kept.
 
         Returns:
             False if this run is stored already; then nothing is changed.
         """
-        async with self._writing() as connection:
-            info = run.info
-            await connection.run_sync(wait_in_line, f"job {info.job_id}")
-            await insert_new(
-                connection,
-                schema.jobs,
-                [
-                    {
-                        "job_id": info.job_id,
-                        "dispatch_id": info.dispatch_id,
-                        "room_name": info.room_name,
-                        "room_sid": info.room_sid,
-                        "agent_name": info.agent_name,
-                        "tenant": info.tenant,
-                        "title": info.title,
-                        "tags": list(info.tags),
-                        "hosting": info.hosting,
-                        "plan": info.plan,
-                        "started_at": info.started_at,
-                    }
-                ],
-            )
-            is_new = await insert_if_new(
-                connection,
-                schema.runs,
-                {
-                    "run_id": info.run_id,
-                    "job_id": info.job_id,
-                    "status": run.status,
-                    "error": run.error,
-                    "started_at": info.started_at,
-                    "ended_at": run.ended_at,
-                    "damaged_lines": run.damaged_lines,
-                },
-            )
-            if not is_new:
-                return False
-            pseudonyms = await _pseudonyms(connection, run)
-            # Always in the same order: of two that store the same instances one waits, never both.
-            ordered = sorted(run.usages, key=lambda usage: (usage.instance_id, usage.meter))
-            rows = [_usage_row(run, usage, pseudonyms) for usage in ordered]
-            await insert_new(connection, schema.usage, rows)
-            await insert_new(
-                connection,
-                schema.claims,
-                [{name: row[name] for name in ("instance_id", "meter", "job_id")} for row in rows],
-            )
-            return True
+        usages = iter(run.usages)
+        # Nobody waits for this writer while it reads what most runs have all of.
+        batch = await self.off_loop(_next_batch, usages)
+        return await self.write(lambda connection: _store_run(connection, run, batch, usages))
 
     async def store_rating(
         self,
@@ -156,55 +171,56 @@ class Ledger:
             Its revision, the first of which is 1; None, and nothing is stored, where the job has
             had another run meanwhile than those that were rated.
         """
-        async with self._writing() as connection:
-            await connection.run_sync(wait_in_line, f"job {job_id}")
+
+        def store(connection: Connection) -> int | None:
+            wait_in_line(connection, f"job {job_id}")
             runs = schema.runs
-            stored_runs = await connection.scalars(
-                select(runs.c.run_id).where(runs.c.job_id == job_id)
-            )
+            stored_runs = connection.scalars(select(runs.c.run_id).where(runs.c.job_id == job_id))
             if set(stored_runs) != set(rated_runs):
                 return None
             ratings = schema.ratings
-            revisions = await connection.scalars(
+            revisions = connection.scalars(
                 select(ratings.c.revision).where(ratings.c.job_id == job_id)
             )
             revision = max(revisions, default=0) + 1
-            await connection.execute(
-                ratings.insert(),
-                {
-                    "job_id": job_id,
-                    "revision": revision,
-                    "rate_card": rate_card,
-                    "hosting": hosting,
-                    "plan": plan,
-                    "rated_at": utc_now(),
-                },
-            )
+            rating = {
+                "job_id": job_id,
+                "revision": revision,
+                "rate_card": rate_card,
+                "hosting": hosting,
+                "plan": plan,
+                "rated_at": utc_now(),
+            }
+            connection.execute(ratings.insert(), rating)
             rows = [
                 _charge_row(job_id, revision, position, charge)
                 for position, charge in enumerate(charges)
             ]
             if rows:
-                await connection.execute(schema.charges.insert(), rows)
+                connection.execute(schema.charges.insert(), rows)
             return revision
+
+        return await self.write(store)
 
     async def keep_journal_part(self, run_id: str, start: int, content: str) -> None:
         """Append a piece of a living run's journal, which begins at byte `start` of it."""
-        async with self._writing() as connection:
-            row = {
-                "run_id": run_id,
-                "start": start,
-                "length": len(content.encode()),
-                "content": content,
-                "shipped_at": utc_now(),
-            }
-            await insert_new(connection, schema.journal_parts, [row])
+        row = {
+            "run_id": run_id,
+            "start": start,
+            "length": len(content.encode()),
+            "content": content,
+            "shipped_at": utc_now(),
+        }
+        await self.write(lambda connection: insert_new(connection, schema.journal_parts, [row]))
 
     async def drop_journal(self, run_id: str) -> None:
         """Forget the pieces of a journal: its run is settled."""
-        async with self._writing() as connection:
-            parts = schema.journal_parts
-            await connection.execute(parts.delete().where(parts.c.run_id == run_id))
+        its_parts = schema.journal_parts.c.run_id == run_id
+        # Most runs were never shipped, and need not stand in the writers' line for it.
+        any_part = select(its_parts).where(its_parts).limit(1)
+        if await self.read(lambda connection: connection.execute(any_part).first()):
+            deletion = schema.journal_parts.delete().where(its_parts)
+            await self.write(lambda connection: connection.execute(deletion))
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -213,15 +229,11 @@ class Ledger:
             async with self._opened().connect() as connection:
                 yield await connection.execution_options(**{READS_ONLY: True})
 
-    @contextlib.asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        with self._translated():
-            async with self._opened().begin() as connection:
-                yield connection
-
     def _opened(self) -> AsyncEngine:
-        if self._engine is None:
+        if not self._is_open:
             raise LedgerError("the store is not open")
+        if self._engine is None:
+            self._engine = create_engine(self._url)
         return self._engine
 
     @contextlib.contextmanager
@@ -239,31 +251,108 @@ class Ledger:
             raise LedgerError(f"store {self.location}: {error.strerror or error}") from error
 
 
-async def _pseudonyms(connection: AsyncConnection, run: Run) -> dict[str, str]:
-    """A pseudonym for everyone that the run names, new ones made up at random."""
+def _next_batch(usages: Iterator[Usage]) -> list[Usage]:
+    return list(itertools.islice(usages, ROWS_AT_ONCE))
+
+
+def _read(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+    with engine.connect() as connection:
+        return work(connection.execution_options(**{READS_ONLY: True}))
+
+
+def _write(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+def _store_run(
+    connection: Connection, run: AnyRun, batch: list[Usage], usages: Iterator[Usage]
+) -> bool:
+    info = run.info
+    wait_in_line(connection, f"job {info.job_id}")
+    job = {
+        "job_id": info.job_id,
+        "dispatch_id": info.dispatch_id,
+        "room_name": info.room_name,
+        "room_sid": info.room_sid,
+        "agent_name": info.agent_name,
+        "tenant": info.tenant,
+        "title": info.title,
+        "tags": list(info.tags),
+        "hosting": info.hosting,
+        "plan": info.plan,
+        "started_at": info.started_at,
+    }
+    insert_new(connection, schema.jobs, [job])
+    stored = {
+        "run_id": info.run_id,
+        "job_id": info.job_id,
+        "status": run.status,
+        "error": run.error,
+        "started_at": info.started_at,
+        "ended_at": run.ended_at,
+        "damaged_lines": run.damaged_lines,
+    }
+    if not insert_if_new(connection, schema.runs, stored):
+        return False
+    pseudonyms = _pseudonyms(connection, run)
+    while batch:
+        rows = [_usage_row(run, usage, pseudonyms) for usage in batch]
+        insert_new(connection, schema.usage, rows)
+        batch = _next_batch(usages) if len(batch) == ROWS_AT_ONCE else []
+    _claim(connection, info.run_id)
+    return True
+
+
+def _claim(connection: Connection, run_id: str) -> None:
+    """Claim a run's instances for its job, where nobody has.
+
+    Always in the same order: of two that claim the same instances one waits, never both.
+    """
+    usage = schema.usage
+    keys = (usage.c.instance_id, usage.c.meter)
+    seen = select(*keys, usage.c.job_id).where(usage.c.run_id == run_id).order_by(*keys)
+    insert_selected(connection, schema.claims, seen)
+
+
+def _pseudonyms(connection: Connection, run: AnyRun) -> dict[str, str]:
+    """A pseudonym for everyone that the run names, new ones made up at random.
+
+    Everyone at once and in order, as in `_claim`.
+    """
+    participants = run.participants
+    if participants is None:
+        participants = frozenset(used.participant for used in run.usages if used.participant)
+    identities = sorted(participants | set(run.people))
+    pseudonyms = _named(connection, identities)
+    if unnamed := [identity for identity in identities if identity not in pseudonyms]:
+        new = [
+            {
+                "identity": identity,
+                "pseudonym": f"person_{uuid.uuid4().hex[:16]}",
+                "name": run.people.get(identity, ""),
+            }
+            for identity in unnamed
+        ]
+        insert_new(connection, schema.people, new)
+        # Somebody else may have named them in the meantime; whoever was first has.
+        pseudonyms |= _named(connection, unnamed)
+    return pseudonyms
+
+
+def _named(connection: Connection, identities: Sequence[str]) -> dict[str, str]:
     people = schema.people
-    identities = {usage.participant for usage in run.usages if usage.participant} | set(run.people)
-    known = await connection.execute(
-        select(people.c.identity).where(people.c.identity.in_(identities))
-    )
-    unnamed = identities - {row.identity for row in known}
-    new = [
-        {
-            "identity": identity,
-            "pseudonym": f"person_{uuid.uuid4().hex[:16]}",
-            "name": run.people.get(identity, ""),
-        }
-        for identity in sorted(unnamed)
-    ]
-    await insert_new(connection, people, new)
-    # Somebody else may have named them in the meantime; whoever was first has.
-    named = await connection.execute(
-        select(people.c.identity, people.c.pseudonym).where(people.c.identity.in_(identities))
-    )
-    return {row.identity: row.pseudonym for row in named}
+    pseudonyms: dict[str, str] = {}
+    for start in range(0, len(identities), ROWS_AT_ONCE):
+        some = identities[start : start + ROWS_AT_ONCE]
+        named = connection.execute(
+            select(people.c.identity, people.c.pseudonym).where(people.c.identity.in_(some))
+        )
+        pseudonyms |= {row.identity: row.pseudonym for row in named}
+    return pseudonyms
 
 
-def _usage_row(run: Run, usage: Usage, pseudonyms: dict[str, str]) -> dict[str, Any]:
+def _usage_row(run: AnyRun, usage: Usage, pseudonyms: dict[str, str]) -> dict[str, Any]:
     return {
         "run_id": run.info.run_id,
         "job_id": run.info.job_id,

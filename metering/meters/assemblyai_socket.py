@@ -18,8 +18,25 @@ from yarl import URL
 
 from .speech_socket import SpeechProtocol, SpeechSocket, exact_json, linear16, seconds, text
 
+_PATH = "/v3/ws"
+_TERMINATE = '{"type": "Terminate"}'
 LONGEST_SESSION = Decimal(10_800)
 """Seconds after which AssemblyAI ends a session that nobody has ended."""
+
+INACTIVITY_SECONDS = 300
+"""After how long without sound the sessions end that a metered client session opens.
+
+Who kills a job leaves its sessions open, and pays for that long instead of three hours. A session
+that ends so while its stream lives on is opened again: LiveKit's framework takes a failure after so
+long for a first one.
+"""
+
+
+def limit_inactivity(url: URL) -> URL:
+    """The URL with an inactivity timeout, if it is AssemblyAI's and has none."""
+    if url.path.endswith(_PATH) and "inactivity_timeout" not in url.query:
+        return url.update_query(inactivity_timeout=INACTIVITY_SECONDS)
+    return url
 
 
 @dataclass(slots=True)
@@ -48,6 +65,10 @@ class AssemblyAISocket(SpeechSocket):
             self.stated_connection = connection
 
     @override
+    def farewell(self) -> str | None:
+        return None if self.terminate_sent else _TERMINATE
+
+    @override
     def exposure(self, *, orderly: bool) -> Decimal:
         # A `Terminate` that was on its way when the connection broke may never have arrived.
         ended = self.stated_connection is not None or (self.terminate_sent and orderly)
@@ -59,7 +80,7 @@ class AssemblyAIStreaming(SpeechProtocol):
 
     @override
     def recognise(self, url: URL, response_headers: Mapping[str, str]) -> SpeechSocket | None:
-        if not url.path.endswith("/v3/ws"):
+        if not url.path.endswith(_PATH):
             return None
         query = url.query
         attributes = {}

@@ -13,6 +13,7 @@ it is, so that nothing is counted twice or missed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import weakref
 from dataclasses import replace
@@ -26,6 +27,7 @@ import aiohttp
 from ..errors import UsageError
 from ..recorder import OpenUsage, Recorder
 from ..usage import Certainty, Usage
+from .assemblyai_socket import limit_inactivity
 from .attribution import current_attribution
 from .handshakes import HandshakeMeter
 from .protocols import hear, recognise, say
@@ -36,6 +38,7 @@ logger = logging.getLogger("tallyroom.metering")
 _SOURCE = "socket"
 _SWITCHING_PROTOCOLS = 101
 _LAST_WORDS_SECONDS = 1.0
+_FAREWELL_SECONDS = 1.0
 _ABNORMAL = (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
 
 
@@ -70,6 +73,7 @@ class _Connection:
             provider_ref=socket.provider_ref,
             source=_SOURCE,
             is_clock=counts_per_unit is None,
+            exposure=Decimal(0) if counts_per_unit else socket.exposure(orderly=False),
             counts_per_unit=counts_per_unit or 1,
         )
 
@@ -87,6 +91,16 @@ class _Connection:
         stands = websocket.get_extra_info("peername") is not None
         if stands and (self._cancelled or websocket.close_code is None):
             self._we_closed = True
+
+    async def say_farewell(self) -> None:
+        """Tell the provider that the session is over, where its plugin has not."""
+        websocket = self._websocket() if self._websocket else None
+        farewell = self.socket.farewell()
+        if farewell is None or websocket is None or websocket.closed:
+            return
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await websocket.send_str(farewell)
 
     def said(self, message: str) -> None:
         audio = say(self.socket, message)
@@ -183,18 +197,22 @@ class ConnectionMeter:
         self._open: set[_Connection] = set()
         self._seen: dict[tuple[str, str], bool] = {}
         self._traced: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
+        self._own: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
 
     def http_session(self, **options: Any) -> aiohttp.ClientSession:
         """A client session whose speech sockets are metered; `options` go to aiohttp.
 
-        Hand it to a plugin as `http_session`. The caller closes it.
+        Hand it to a plugin as `http_session`. The caller closes it. AssemblyAI's sessions get an
+        inactivity timeout, where the plugin asks for none.
         """
         session = aiohttp.ClientSession(
             trace_configs=[*options.pop("trace_configs", ()), self.trace_config()],
+            middlewares=(*options.pop("middlewares", ()), _limit_inactivity),
             ws_response_class=self.websocket_class(),
             **options,
         )
         self._traced.add(session)
+        self._own.add(session)
         return session
 
     def trace(self, session: aiohttp.ClientSession) -> None:
@@ -261,6 +279,7 @@ class ConnectionMeter:
 
             async def close(self, **how: Any) -> bool:
                 if self._metered:
+                    await self._metered.say_farewell()
                     self._metered.closing(self)
                 return await super().close(**how)
 
@@ -281,6 +300,10 @@ class ConnectionMeter:
             return self._seen[provider, model]
         counts = [counted for (whose, _), counted in self._seen.items() if whose == provider]
         return any(counts) if counts else None
+
+    async def say_farewell(self) -> None:
+        """End the sessions that would be billed on, before their sockets go with the job."""
+        await asyncio.gather(*(connection.say_farewell() for connection in self._open))
 
     def close(self) -> None:
         """Write down whatever is still open as far as it has come; before the recorder closes it.
@@ -312,7 +335,9 @@ class ConnectionMeter:
         response = params.response
         if response.status != _SWITCHING_PROTOCOLS or response.connection is None:
             return
-        socket = recognise(params.url, response.headers)
+        # A response does not tell what a middleware has made of its URL.
+        url = limit_inactivity(params.url) if session in self._own else params.url
+        socket = recognise(url, response.headers)
         if socket is None:
             # Voices and realtime models have sockets, too, and are metered by what they report.
             logger.debug("a socket that is no known provider's STT is not timed")
@@ -333,3 +358,10 @@ class ConnectionMeter:
         if connection in self._open:
             connection.lost()
             gone.get_loop().call_later(_LAST_WORDS_SECONDS, self._close, connection)
+
+
+async def _limit_inactivity(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    request.url = limit_inactivity(request.url)
+    return await handler(request)

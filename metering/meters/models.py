@@ -11,7 +11,8 @@ import logging
 import math
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Protocol
@@ -22,7 +23,7 @@ from livekit.agents import AgentSession, APIStatusError, llm, metrics, stt, tts
 from ..errors import UsageError
 from ..recorder import Recorder
 from ..usage import Certainty, Usage, core_meters
-from .attribution import Attribution, current_attribution
+from .attribution import current_attribution
 from .connections import ConnectionMeter
 from .hosts import PROVIDER_BY_HOST
 from .realtime import ResponseWatch
@@ -120,7 +121,19 @@ class ModelMeter:
         elif isinstance(model, llm.RealtimeSession):
             model.on("metrics_collected", lambda event: self._reported(event, None, provider))
             self._responses.append(
-                ResponseWatch(model, lambda event: self._reported(event, None, provider))
+                ResponseWatch(
+                    model,
+                    lambda event: self._reported(event, None, provider),
+                    begun=lambda model, response_id: self._response_begun(
+                        provider or _slug(model.provider, model.label), model.model, response_id
+                    ),
+                    over=lambda model, response_id: self._recorder.withdraw(
+                        self._recorder.instance_id(
+                            provider or _slug(model.provider, model.label), response_id
+                        ),
+                        _RESPONSE_METERS,
+                    ),
+                )
             )
         else:
             self._watch_plugin(model, provider)
@@ -176,13 +189,11 @@ class ModelMeter:
         of_plugin = _slug(whose, label if by_label else type(model).__module__)
         self._collected(provider or of_plugin, of_plugin, event, on_wire=self._on_wire(whose, what))
 
-    def close(self) -> None:
-        """Write down the responses that were never done; before the recorder closes."""
-        for responses in self._responses:
-            model = responses.model
-            for caused_by in responses.cut_off():
-                slug = _slug(model.provider, model.label)
-                self._unreported(slug, model.model, _RESPONSE_METERS, caused_by)
+    def _response_begun(self, provider: str, model: str, response_id: str) -> None:
+        """It stands in the journal from now on: the session may break, the process be killed."""
+        instance_id = self._recorder.instance_id(provider, response_id)
+        for usage in self._sizeless(instance_id, provider, model, _RESPONSE_METERS):
+            self._recorder.under_way(replace(usage, provider_ref=response_id))
 
     def _on_wire(self, host: str, model: str) -> bool:
         """Whether the requests of a plugin that names its host as its provider are counted there.
@@ -195,29 +206,30 @@ class ModelMeter:
         """An attempt that failed after it was sent may be billed, and will never be reported."""
         meters = _UNREPORTED.get(type(event), ())
         if meters and _may_be_billed(event.error):
-            self._unreported(provider, model, meters, current_attribution())
+            instance_id = self._recorder.instance_id(provider, None)
+            for usage in self._sizeless(instance_id, provider, model, meters):
+                self._recorder.record(usage)
 
-    def _unreported(
-        self, provider: str, model: str, meters: tuple[str, ...], caused_by: Attribution
-    ) -> None:
-        instance_id, now = self._recorder.instance_id(provider, None), self._recorder.clock.stamp()
+    def _sizeless(
+        self, instance_id: str, provider: str, model: str, meters: Iterable[str]
+    ) -> Iterator[Usage]:
+        """A request of which nobody has said yet, or ever will, how large it is."""
+        now, caused_by = self._recorder.clock.stamp(), current_attribution()
         for meter in meters:
-            self._recorder.record(
-                Usage(
-                    instance_id=instance_id,
-                    meter=meter,
-                    provider=provider,
-                    model=model.lower(),
-                    participant=caused_by.participant,
-                    purpose=caused_by.purpose,
-                    quantity=Decimal(0),
-                    quantity_lower=Decimal(0),
-                    unit=core_meters()[meter].unit,
-                    certainty=Certainty.ESTIMATED,
-                    started_at=now,
-                    ended_at=now,
-                    source=_SOURCE,
-                )
+            yield Usage(
+                instance_id=instance_id,
+                meter=meter,
+                provider=provider,
+                model=model.lower(),
+                participant=caused_by.participant,
+                purpose=caused_by.purpose,
+                quantity=Decimal(0),
+                quantity_lower=Decimal(0),
+                unit=core_meters()[meter].unit,
+                certainty=Certainty.ESTIMATED,
+                started_at=now,
+                ended_at=now,
+                source=_SOURCE,
             )
 
     def _collected(self, provider: str, of_plugin: str, event: Any, *, on_wire: bool) -> None:

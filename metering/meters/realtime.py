@@ -16,37 +16,36 @@ from typing import Any
 from livekit.agents import llm, metrics
 from pydantic import ValidationError
 
-from .attribution import Attribution, current_attribution
-
 Report = Callable[[metrics.RealtimeModelMetrics], None]
 
 
 class ResponseWatch:
     """Follows the responses of one session; `report` takes those that the plugin does not tell of.
 
-    A session of another plugin passes no such events on, and is not followed.
+    `begun` is called with the model and the id of each that begins, `over` once it has been
+    reported. A session of another plugin passes no such events on, and is not followed.
     """
 
-    def __init__(self, session: llm.RealtimeSession[Any], report: Report) -> None:
+    def __init__(
+        self,
+        session: llm.RealtimeSession[Any],
+        report: Report,
+        *,
+        begun: Callable[[llm.RealtimeModel, str], None],
+        over: Callable[[llm.RealtimeModel, str], None],
+    ) -> None:
         self._model = session.realtime_model
         self._report = report
-        self._under_way: dict[str, Attribution] = {}
+        self._begun = begun
+        self._over = over
         self._done: dict[str, dict[str, Any]] = {}
+        self._told: set[str] = set()
         session.on("openai_server_event_received", self._heard)
 
     def told(self, response_id: str) -> None:
         """The plugin has reported this one."""
-        self._done.pop(response_id, None)
-
-    def cut_off(self) -> list[Attribution]:
-        """For whom the responses were that have begun and were never done; each is told once."""
-        cut_off, self._under_way = list(self._under_way.values()), {}
-        return cut_off
-
-    @property
-    def model(self) -> llm.RealtimeModel:
-        """Whose responses they are."""
-        return self._model
+        if self._done.pop(response_id, None) is not None:
+            self._told.add(response_id)
 
     def _heard(self, event: Any) -> None:
         kind = event.get("type") if isinstance(event, dict) else None
@@ -57,14 +56,17 @@ class ResponseWatch:
         if not isinstance(response_id, str):
             return
         if kind == "response.created":
-            self._under_way[response_id] = current_attribution()
+            self._begun(self._model, response_id)
             return
-        self._under_way.pop(response_id, None)
         self._done[response_id] = response
         # The plugin handles it as soon as this has returned, before anything else can run.
         asyncio.get_running_loop().call_soon(self._tell, response_id)
 
     def _tell(self, response_id: str) -> None:
+        if response_id in self._told:
+            self._told.discard(response_id)
+            self._over(self._model, response_id)
+            return
         response = self._done.pop(response_id, None)
         usage = response.get("usage") if response else None
         if not isinstance(usage, dict):
@@ -87,3 +89,4 @@ class ResponseWatch:
                 ),
             )
         )
+        self._over(self._model, response_id)

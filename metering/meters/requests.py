@@ -7,7 +7,8 @@ what the provider itself says it used. It is handed over by the plugins' own opt
     openai.LLM(client=openai.AsyncClient(http_client=meter.http_client()))
 
 A request that was refused (4xx, 5xx) or never sent is not billed, and is no instance. One that was
-sent and never reported is an instance with an estimate and bounds, see `request_bounds`.
+sent and never reported is an instance with an estimate and bounds, see `request_bounds`. It stands
+in the journal as one from its start, for a process that is killed sees no end.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class _Request:
     model: str
     started_at: datetime
     caused_by: Attribution = field(default_factory=current_attribution)
+    instance_id: str = ""
+    """By which it is under way."""
     request_id: str | None = None
     begun: bool = False
     """The reply has begun: whatever was asked is billed."""
@@ -198,11 +201,16 @@ class RequestMeter:
             return None
         self._seen.add((host, begun.model))
         self._in_flight[id(begun)] = begun
+        begun.instance_id = self._recorder.instance_id(provider, None)
+        for meter, quantity in begun.quantities():
+            self._recorder.under_way(self._usage(begun, begun.instance_id, None, meter, quantity))
         return begun
 
     def not_billed(self, request: _Request) -> None:
         """It was refused, or never sent."""
-        self._in_flight.pop(id(request), None)
+        if self._in_flight.pop(id(request), None):
+            meters = [meter for meter, _ in request.quantities()]
+            self._recorder.withdraw(request.instance_id, meters)
 
     def close(self) -> None:
         """Write down what is still in flight, as far as it has come; before the recorder closes."""
@@ -216,15 +224,17 @@ class RequestMeter:
         measured = dict(request.quantities())
         own = not request.request_id or request.request_id.startswith(OWN_ID)
         ref = None if own else request.request_id
-        instance_id = self._recorder.instance_id(request.provider, ref)
-        if request.request_id in self._known:
-            # Some servers give every reply the same id.
-            instance_id = self._recorder.instance_id(request.provider, None)
+        # Some servers give every reply the same id.
+        is_named = ref is not None and request.request_id not in self._known
+        instance_id = (
+            self._recorder.instance_id(request.provider, ref) if is_named else request.instance_id
+        )
         if request.request_id:
             self._known[request.request_id] = instance_id, frozenset(measured)
         for meter, quantity in measured.items():
             try:
-                self._recorder.record(self._usage(request, instance_id, ref, meter, quantity))
+                usage = self._usage(request, instance_id, ref, meter, quantity)
+                self._recorder.record(usage, instead_of=request.instance_id)
             except UsageError as error:
                 self._recorder.refuse(meter, error)
 

@@ -48,6 +48,10 @@ class SpeechSocket:
     def received(self, message: str) -> None:
         """Take what the provider says of itself from one of its messages."""
 
+    def farewell(self) -> str | None:
+        """What still has to be sent for the provider to stop billing, None for nothing."""
+        return None
+
     def exposure(self, *, orderly: bool) -> Decimal:
         """For how many seconds at most the provider may bill on after the socket has gone.
 

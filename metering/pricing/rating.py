@@ -7,8 +7,9 @@ no rate comes out as unrated, never as $0.
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC
 from decimal import Decimal, DecimalException
@@ -49,23 +50,51 @@ class _Line:
     consumed: Decimal = ZERO
     pricing: Decimal = ZERO
     certainty: Certainty = Certainty.EXACT
-    other_pricing: Decimal | None = None
-    other_unknown: bool = False
 
 
 _Key = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
 
 
 @dataclass(slots=True)
-class _Rating:
-    """One call of `rate`: the card under one plan and hosting, and the lines so far."""
+class _Other:
+    """What sources that disagree with a line's rate would bill."""
+
+    pricing: Decimal = ZERO
+    unknown: bool = False
+
+
+@dataclass(slots=True)
+class Rating:
+    """The card under one plan and hosting, and the lines so far: usage goes in bit by bit.
+
+    Raises:
+        RateError: no such hosting.
+    """
 
     card: RateCard
     plan: str
     hosting: str
     lines: dict[_Key, _Line] = field(default_factory=dict)
+    others: dict[_Key, _Other] = field(default_factory=dict)
 
-    def add_request(self, usages: list[Usage]) -> None:
+    def __post_init__(self) -> None:
+        room_provider(self.hosting)
+
+    def add(self, usages: Iterable[Usage]) -> None:
+        """Rate some instances, each with all of its meters.
+
+        Raises:
+            RateError: quantities too far apart in size to be added exactly.
+        """
+        requests: dict[tuple[str, str, str], list[Usage]] = defaultdict(list)
+        for usage in usages:
+            requests[usage.instance_id, usage.provider, usage.model].append(usage)
+        with _exactly():
+            for request in requests.values():
+                self._add_request(request)
+                self._add_other_bases(request)
+
+    def _add_request(self, usages: list[Usage]) -> None:
         """Rate what one request, connection or session reported, all of it together."""
         shares = []
         request_input: Decimal | None = None
@@ -131,7 +160,7 @@ class _Rating:
             line.certainty = share.certainty
         return line
 
-    def add_other_bases(self, usages: Iterable[Usage]) -> None:
+    def _add_other_bases(self, usages: Iterable[Usage]) -> None:
         """For disputed charges: what the other sources would bill, beside what we do."""
         for usage in usages:
             for billed_meter in self.card.disputed_by.get(usage.meter, ()):
@@ -148,21 +177,37 @@ class _Rating:
                     rate = tier_for(tiers, ZERO)
                     if rate is None or rate.dispute is None or rate.dispute.meter != usage.meter:
                         continue
-                    line = self.lines.get(_key(usage, ChargeState.PRICED, "", rate))
-                    if line is None:
-                        continue
-                    line.other_unknown = line.other_unknown or usage.unreported
-                    billed = _billed(usage.quantity, rate)
-                    line.other_pricing = EXACT.add(line.other_pricing or ZERO, billed)
+                    # Its line may come later, or never; then this is of no account.
+                    key = _key(usage, ChargeState.PRICED, "", rate)
+                    other = self.others.setdefault(key, _Other())
+                    other.unknown = other.unknown or usage.unreported
+                    other.pricing = EXACT.add(other.pricing, _billed(usage.quantity, rate))
 
     def charges(self, book: str) -> list[Charge]:
-        """The lines as charges, sorted; what a feature adds comes after what it is added to."""
+        """The lines as charges, sorted; what a feature adds comes after what it is added to.
+
+        Raises:
+            RateError: quantities and prices too far apart in size to be multiplied exactly.
+        """
 
         def order(item: tuple[_Key, _Line]) -> tuple[object, ...]:
             key, line = item
             return (*key[:5], line.rate is not None and line.rate.add_on, *key[5:])
 
-        return [_charge(book, key, line) for key, line in sorted(self.lines.items(), key=order)]
+        lines = sorted(self.lines.items(), key=order)
+        with _exactly():
+            return [_charge(book, key, line, self.others.get(key)) for key, line in lines]
+
+
+@contextlib.contextmanager
+def _exactly() -> Iterator[None]:
+    try:
+        yield
+    except DecimalException as error:
+        raise RateError(
+            "quantities or prices differ so far in size that they cannot be added exactly; "
+            "look for an absurd one in the usage or the rate file"
+        ) from error
 
 
 def rate(
@@ -183,22 +228,9 @@ def rate(
     Raises:
         RateError: no such hosting, or quantities too far apart in size to be added exactly.
     """
-    room_provider(hosting)
-    usages = list(usages)
-    requests: dict[tuple[str, str, str], list[Usage]] = defaultdict(list)
-    for usage in usages:
-        requests[usage.instance_id, usage.provider, usage.model].append(usage)
-    rating = _Rating(card, plan, hosting)
-    try:
-        for request in requests.values():
-            rating.add_request(request)
-        rating.add_other_bases(usages)
-        return rating.charges(book)
-    except DecimalException as error:
-        raise RateError(
-            "quantities or prices differ so far in size that they cannot be added exactly; "
-            "look for an absurd one in the usage or the rate file"
-        ) from error
+    rating = Rating(card, plan, hosting)
+    rating.add(usages)
+    return rating.charges(book)
 
 
 def _key(usage: Usage, state: ChargeState, reason: str, rate: Rate | None) -> _Key:
@@ -212,7 +244,7 @@ def _billed(quantity: Decimal, rate: Rate) -> Decimal:
     return billed_quantity(quantity, rate.factor, rate.increment, rate.minimum)
 
 
-def _charge(book: str, key: _Key, line: _Line) -> Charge:
+def _charge(book: str, key: _Key, line: _Line, other: _Other | None) -> Charge:
     meter, provider, model, attributes = key[:4]
     rate = line.rate
     if rate is None:
@@ -238,17 +270,21 @@ def _charge(book: str, key: _Key, line: _Line) -> Charge:
         currency=rate.currency if rate is not None else None,
         rate_id=rate.rate_id if rate is not None else None,
         certainty=line.certainty,
-        disputed=_dispute(line),
+        disputed=_dispute(line, other),
         **priced,
     )
 
 
-def _dispute(line: _Line) -> Dispute | None:
+def _dispute(line: _Line, other: _Other | None) -> Dispute | None:
     if line.rate is None or line.rate.dispute is None:
         return None
     dispute = line.rate.dispute
-    quantity = line.other_pricing if dispute.meter else line.pricing
+    quantity = line.pricing
+    if dispute.meter:
+        if other is None or other.unknown:
+            return Dispute(dispute.basis, None, dispute.reason)
+        quantity = other.pricing
     cost = None
-    if quantity is not None and dispute.price is not None and not line.other_unknown:
+    if dispute.price is not None:
         cost = EXACT.multiply(quantity, dispute.price)
     return Dispute(dispute.basis, cost, dispute.reason)

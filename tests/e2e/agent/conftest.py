@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,12 @@ class Tallyroom:
         return json.loads((folder / "transcript.json").read_text("utf-8"))
 
 
-def own_worker(server: LocalServer, data: Path) -> WorkerProcess:
+def own_worker(
+    server: LocalServer, data: Path, settings: Mapping[str, str] | None = None
+) -> WorkerProcess:
     """A worker of one test's own, by a name of its own: no other worker is offered its jobs."""
     name = f"transcriber-{secrets.token_hex(4)}"
-    return WorkerProcess(server, data, {"TALLYROOM_AGENT_NAME": name})
+    return WorkerProcess(server, data, {"TALLYROOM_AGENT_NAME": name, **(settings or {})})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,8 +27,8 @@ COMPLETE = (
     "logged, not retired",
     "retired",
 )
-LATE_SECONDS = 0.5
-"""A heartbeat on a busy machine."""
+LATE_SECONDS = 1.5
+"""How late a heartbeat can be on a machine that does much else."""
 
 
 async def test_at_every_step_of_its_end(

@@ -12,6 +12,8 @@ import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError, stt
 from livekit.plugins import assemblyai
 
+from metering.journal import HEARTBEAT_SECONDS
+from metering.meters.assemblyai_socket import INACTIVITY_SECONDS
 from metering.meters.attribution import attribution
 from metering.meters.connections import ConnectionMeter
 from metering.usage import Certainty
@@ -125,16 +127,17 @@ async def test_a_session_that_is_cut_may_be_billed_until_it_ends_itself(
     assert isinstance(billed, BilledSession)
     assert life.certainty is Certainty.BOUNDED
     assert life.quantity_lower == life.quantity
-    assert life.quantity_upper == life.quantity + 10_800
+    assert life.quantity_upper == life.quantity + INACTIVITY_SECONDS
     assert life.provider_stated is None
-    assert float(life.quantity_upper) >= billed.billed_seconds >= 10_800 - TOLERANCE_SECONDS
+    assert float(life.quantity_upper) >= billed.billed_seconds - TOLERANCE_SECONDS
+    assert billed.billed_seconds >= INACTIVITY_SECONDS
     assert sound.certainty is Certainty.BOUNDED
     assert sound.quantity_lower is not None
     assert sound.quantity_upper is not None
     assert sound.quantity_lower <= Decimal(billed.audio_bytes) / 32_000 <= sound.quantity_upper
 
 
-async def test_a_session_closed_without_its_termination_is_an_exposure(
+async def test_a_session_that_its_plugin_does_not_end_is_ended_by_the_meter(
     server: AssemblyAIServer, recording: Recording, make_stream: Stream
 ) -> None:
     stream = make_stream()
@@ -147,14 +150,33 @@ async def test_a_session_closed_without_its_termination_is_an_exposure(
     (life,), (sound,) = recording.usages("stt_connection"), recording.usages("stt_audio")
     (billed,) = server.connections
     assert isinstance(billed, BilledSession)
-    assert life.provider_stated is None
-    assert billed.stated_seconds is None
-    assert life.certainty is Certainty.BOUNDED
-    assert life.quantity_upper == life.quantity + 10_800
-    assert float(life.quantity_upper) >= billed.billed_seconds - TOLERANCE_SECONDS
+    assert billed.stated_seconds is not None
+    assert billed.billed_seconds == billed.connection_seconds
+    assert life.certainty is Certainty.EXACT
+    assert float(life.quantity) == pytest.approx(billed.billed_seconds, abs=TOLERANCE_SECONDS)
     # We closed it on a connection that stood, so that every byte before has arrived.
     assert sound.certainty is Certainty.EXACT
     assert sound.quantity == Decimal(server.connections[0].audio_bytes) / 32_000
+
+
+async def test_what_a_killed_job_may_still_be_billed_is_on_its_record(
+    server: AssemblyAIServer, recording: Recording, make_stream: Stream
+) -> None:
+    """Nobody ends its session, but the inactivity timeout that it was opened with."""
+    stream = make_stream()
+    for frame in tone(0.2):
+        stream.push_frame(frame)
+    await until(lambda: bool(server.connections) and server.connections[0].audio_bytes >= 6_400)
+    killed = recording.run()
+    (life,) = [usage for usage in killed.usages if usage.meter == "stt_connection"]
+    (billed,) = server.connections
+    assert billed.query["inactivity_timeout"] == str(INACTIVITY_SECONDS)
+    assert life.certainty is Certainty.BOUNDED
+    assert life.quantity_lower is not None
+    assert life.quantity_upper is not None
+    exposed = life.quantity_upper - life.quantity_lower
+    assert INACTIVITY_SECONDS <= exposed <= INACTIVITY_SECONDS + 2 * HEARTBEAT_SECONDS
+    await stream.aclose()
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])

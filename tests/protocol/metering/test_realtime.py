@@ -79,14 +79,13 @@ async def test_a_response_that_was_given_up_before_it_began_is_billed(
 
 
 async def test_a_response_that_was_never_done_is_an_instance_without_a_size(
-    server: OpenAIVoiceServer, recording: Recording, meter: ModelMeter, session: Session
+    server: OpenAIVoiceServer, recording: Recording, session: Session
 ) -> None:
     server.hang_before_done = asyncio.Event()
     await session.generate_reply(instructions="say hello")
-    meter.close()
-    meter.close()
+    killed = recording.run()
     server.hang_before_done.set()
-    (said,) = recording.usages("realtime_output_audio_tokens")
+    (said,) = [usage for usage in killed.usages if usage.meter == "realtime_output_audio_tokens"]
     assert said.quantity == said.quantity_lower == 0
     assert said.quantity_upper is None
     assert said.certainty is Certainty.ESTIMATED

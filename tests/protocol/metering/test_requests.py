@@ -248,3 +248,47 @@ async def test_what_is_in_flight_when_the_meter_ends_has_bounds(
     assert meters.keys() == {"llm_input_tokens", "llm_output_tokens"}
     assert all(usage.certainty is Certainty.ESTIMATED for usage in meters.values())
     assert holds(meters["llm_input_tokens"], server.completions[0].input_tokens)
+
+
+async def test_a_request_in_flight_stands_in_the_journal_with_bounds(
+    server: OpenAIServer, recording: Recording, client: Client
+) -> None:
+    """For a process that is killed while its provider still answers, and bills all of it."""
+    server.hang_before_usage = asyncio.Event()
+    with attribution(participant="alice", purpose="notes"):
+        stream = chat(client)
+    await anext(aiter(stream))
+    killed = recording.run()
+    server.hang_before_usage.set()
+    async for _ in stream:
+        pass
+    await stream.aclose()
+
+    (billed,) = server.completions
+    in_flight = {usage.meter: usage for usage in killed.usages}
+    truth = {"llm_input_tokens": billed.input_tokens, "llm_output_tokens": billed.output_tokens}
+    assert in_flight.keys() == truth.keys()
+    for meter, usage in in_flight.items():
+        assert usage.certainty is Certainty.ESTIMATED
+        assert (usage.participant, usage.purpose) == ("alice", "notes")
+        assert usage.quantity_lower is not None
+        assert usage.quantity_upper is not None
+        assert usage.quantity_lower <= truth[meter] <= usage.quantity_upper
+    # And not beside what it came to in the end.
+    ended = {usage.meter: usage for usage in recording.run().usages}
+    assert len(ended) == len(recording.run().usages)
+    for meter in truth:
+        assert ended[meter].quantity == truth[meter]
+        assert ended[meter].provider_ref == billed.request_id
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+async def test_a_request_that_was_refused_is_taken_back(
+    server: OpenAIServer, recording: Recording, client: Client, status: int
+) -> None:
+    server.faults.append(Fault(refuse=status))
+    with pytest.raises(APIError):
+        async for _ in chat(client):
+            pass
+    assert [entry["kind"] for entry in recording.entries].count("open") == 2
+    assert recording.run().usages == ()

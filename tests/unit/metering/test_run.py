@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tempfile
+from dataclasses import fields
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering import run as runs
 from metering.errors import JournalCorrupt, JournalError
 from metering.journal import FORMAT_VERSION, Entry
-from metering.run import Run, RunInfo, Status, fold, read_run
+from metering.run import Run, RunInfo, Status, fold, read_run, scan_run
 from metering.usage import Certainty
 from tests.unit.metering.samples import (
     START,
@@ -116,6 +119,42 @@ def test_audio_of_a_killed_socket_is_bounded() -> None:
     assert sound.quantity_upper == Decimal("2.96")
 
 
+REQUEST: dict[str, Any] = {
+    "meter": "llm_output_tokens",
+    "unit": "token",
+    "clock": False,
+    "quantity": Decimal(0),
+    "quantity_lower": Decimal(0),
+    "quantity_upper": Decimal(128_000),
+    "certainty": Certainty.ESTIMATED,
+}
+
+
+def test_a_request_under_way_is_what_it_can_be_whether_killed_or_alive() -> None:
+    entries = [HEAD, opening("run_test/1", **REQUEST), beat(5 * SECOND)]
+    for alive in (True, False):
+        request = one(fold(entries, alive=alive), "run_test/1")
+        assert request.certainty is Certainty.ESTIMATED
+        assert (request.quantity_lower, request.quantity_upper) == (Decimal(0), Decimal(128_000))
+        assert request.ended_at == START + timedelta(seconds=5)
+
+
+def test_a_request_that_its_provider_has_named_since_is_one_instance() -> None:
+    named = closing(usage(instance_id="openai/req", meter="llm_output_tokens", unit="token"))
+    run = fold([HEAD, opening("run_test/1", **REQUEST), named | {"instead_of": "run_test/1"}])
+    assert [used.instance_id for used in run.usages] == ["openai/req"]
+
+
+def test_a_request_that_was_withdrawn_is_none() -> None:
+    taken_back = {
+        "kind": "withdrawn",
+        "at": SECOND,
+        "instance_id": "run_test/1",
+        "meters": ["llm_output_tokens", "llm_input_tokens"],
+    }
+    assert fold([HEAD, opening("run_test/1", **REQUEST), taken_back]).usages == ()
+
+
 def test_the_first_report_of_an_instance_stands() -> None:
     first, second = usage(quantity=Decimal(60)), usage(quantity=Decimal(90))
     run = fold([HEAD, closing(first), closing(second), end(0)])
@@ -161,6 +200,8 @@ def test_what_was_said_later_of_the_job_is_taken() -> None:
         {"kind": "usage", "at": 9 * SECOND, "usage": usage().to_json() | {"quantity": "NaN"}},
         {"kind": "person", "identity": "alice"},
         {"kind": "describe", "tags": 5},
+        {"kind": "withdrawn", "at": 9 * SECOND, "instance_id": "data", "meters": 5},
+        {"kind": "withdrawn", "at": 9 * SECOND, "meters": ["downstream_data"]},
         {"kind": "end", "at": 9 * SECOND},
         {"kind": "end", "at": 9 * SECOND, "status": "triumphant"},
     ],
@@ -260,6 +301,42 @@ def histories(draw: st.DrawFn) -> list[Entry]:
         moments.append((ends, closing(closed, at=ends)))
     moments.sort(key=lambda moment: moment[0])
     return [HEAD, *(entry for _, entry in moments), end(length)]
+
+
+@given(histories(), st.data())
+def test_what_stays_in_the_file_is_what_is_folded(
+    entries: list[Entry], data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(1, len(entries)))
+    held = data.draw(st.sampled_from([0, 1, 1000]))
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "_HELD_USAGES", held)
+        path = write_journal(Path(folder), *entries[:cut])
+        with path.open("ab") as file:
+            file.write(b"torn")
+        scanned, folded = scan_run(path), read_run(path)
+        # Gone through twice: a store that first looks who is in it reads it again.
+        assert tuple(scanned.usages) == folded.usages
+        assert tuple(scanned.usages) == folded.usages
+    participants = frozenset(used.participant for used in folded.usages if used.participant)
+    assert scanned.participants == participants
+    told = {field.name for field in fields(folded)} - {"usages", "participants"}
+    assert {name: getattr(scanned, name) for name in told} == {
+        name: getattr(folded, name) for name in told
+    }
+
+
+def test_a_long_journal_that_has_gone_when_it_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_HELD_USAGES", 0)
+    path = write_journal(tmp_path, HEAD, closing(usage()), end(0))
+    scanned = scan_run(path)
+    path.unlink()
+    with pytest.raises(JournalError, match="cannot read journal"):
+        tuple(scanned.usages)
+    with pytest.raises(JournalError, match="cannot read journal"):
+        scan_run(path)
 
 
 @given(histories(), st.data())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -17,7 +18,14 @@ from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
 from metering.run import Run, Status
 from metering.settings import MeterSettings
-from metering.settle import rate_job, running, settle_journal, settle_run, sweep
+from metering.settle import (
+    rate_job,
+    running,
+    settle_at_end,
+    settle_journal,
+    settle_run,
+    sweep,
+)
 from tests.unit.metering.samples import (
     beat,
     closing,
@@ -170,6 +178,26 @@ async def test_a_journal_is_settled_logged_and_retired(
     assert line == record.for_log()
     assert hostile not in str(line)
     assert "x1b" not in str(line)
+
+
+async def test_a_job_that_ends_is_settled_on_a_thread(
+    tmp_path: Path, ledger: Ledger, mine: MeterSettings
+) -> None:
+    path = a_journal(tmp_path)
+    await asyncio.to_thread(settle_at_end, path, mine)
+    assert not path.exists()
+    record = await cost_record(ledger, "AJ_1")
+    assert (record.revision, len(record.usage), len(record.charges)) == (1, 1, 1)
+
+
+async def test_a_record_has_its_usage_only_where_it_is_asked_for(
+    tmp_path: Path, ledger: Ledger, mine: MeterSettings
+) -> None:
+    a_journal(tmp_path)
+    (record,) = await sweep(mine, with_usage=False)
+    whole = await cost_record(ledger, "AJ_1")
+    assert (record.usage, len(whole.usage)) == ([], 1)
+    assert record.for_log() == whole.for_log()
 
 
 async def test_a_dead_jobs_journal_is_swept_as_recovered(

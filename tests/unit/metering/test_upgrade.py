@@ -24,14 +24,19 @@ from tests.unit.metering.samples import settings
 VERSIONS = sorted((Path(__file__).parent / "upgrades").iterdir())
 
 
-async def upgraded(old: Path, data: Path) -> list[dict[str, Any]]:
-    """The records that this version shows of what an older one left, by job."""
+def put_back(old: Path, data: Path) -> None:
+    """A data folder as the older version left it."""
     (data / "journals").mkdir()
     with sqlite3.connect(data / "ledger.sqlite3") as store:
         store.executescript((old / "ledger.sql").read_text("utf-8"))
     store.close()
     for journal in old.glob("*.journal"):
         shutil.copy(journal, data / "journals")
+
+
+async def upgraded(old: Path, data: Path) -> list[dict[str, Any]]:
+    """The records that this version shows of what an older one left, by job."""
+    put_back(old, data)
     mine = settings(data)
     await sweep(mine)
     async with Ledger(mine.ledger_url) as ledger:

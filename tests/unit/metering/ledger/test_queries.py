@@ -142,8 +142,8 @@ async def test_whoever_is_forgotten_is_a_pseudonym(ledger: Ledger) -> None:
         "bob",
         None,
     ]
-    async with ledger._writing() as connection:
-        await connection.execute(text("DELETE FROM people WHERE identity = 'alice'"))
+    forget = text("DELETE FROM people WHERE identity = 'alice'")
+    await ledger.write(lambda connection: connection.execute(forget))
     forgotten, bob, nobody = (await cost_record(ledger, "AJ_test")).usage
     assert forgotten.participant is not None
     assert forgotten.participant.startswith("person_")

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from metering.errors import LedgerError
-from metering.ledger import database, schema, store
-from metering.ledger.queries import cost_record, job_usage
+from metering.errors import JobNotFound, LedgerError
+from metering.ledger import database, queries, schema, store
+from metering.ledger.queries import cost_record, job_usage, read_to_rate
 from metering.ledger.store import Ledger
 from metering.pricing.charges import Charge, ChargeState, Dispute
-from metering.usage import Certainty, format_decimal
+from metering.usage import Certainty, Usage, format_decimal
 from tests.unit.metering.samples import run, usage
 
 OPENS_A_STORE = """
@@ -236,6 +236,59 @@ async def test_a_rating_of_a_job_that_is_not_there(ledger: Ledger) -> None:
             "AJ_no", [charge()], rate_card="", hosting="self", plan="none", rated_runs=[]
         )
     assert await rows(ledger, "SELECT count(*) FROM charges") == [(0,)]
+
+
+def in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (store, queries):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
+
+
+async def test_a_run_of_many_batches(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_small_batches(monkeypatch)
+    measured = [
+        usage(instance_id=f"i{number}", participant=f"p{number}", quantity=Decimal(number))
+        for number in range(7)
+    ]
+    again = usage(instance_id="i0", participant="p0", quantity=Decimal(99))
+    assert await ledger.store_run(run(*measured, again))
+    for table in ("usage", "claims", "people"):
+        assert await rows(ledger, f"SELECT count(*) FROM {table}") == [(7,)]
+    stored = (await cost_record(ledger, "AJ_test")).usage
+    assert {used.participant: used.quantity for used in stored} == {
+        f"p{number}": Decimal(number) for number in range(7)
+    }
+
+
+async def test_an_instance_is_rated_whole_however_it_is_read(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_small_batches(monkeypatch)
+    meters = ("llm_input_tokens", "llm_cached_input_tokens", "llm_output_tokens")
+    measured = [
+        usage(instance_id=f"i{number}", meter=meter) for number in range(4) for meter in meters
+    ]
+    await ledger.store_run(run(*measured))
+    better = usage(instance_id="i1", meter=meters[0], quantity=Decimal(61))
+    await ledger.store_run(run(better, run_id="run_2"))
+    batches: list[list[Usage]] = []
+    found = await read_to_rate(ledger, "AJ_test", lambda job: batches.append)
+    assert found == ("self", "none", ["run_2", "run_test"])
+    taken = [(used.instance_id, used.meter) for batch in batches for used in batch]
+    assert sorted(taken) == sorted((used.instance_id, used.meter) for used in measured)
+    for number in range(4):
+        assert sum(any(used.instance_id == f"i{number}" for used in one) for one in batches) == 1
+    (best,) = [
+        used
+        for batch in batches
+        for used in batch
+        if (used.instance_id, used.meter) == ("i1", meters[0])
+    ]
+    assert best.quantity == Decimal(61)
+
+
+async def test_nobody_rates_a_job_that_is_not_there(ledger: Ledger) -> None:
+    with pytest.raises(JobNotFound, match="no job 'AJ_no'"):
+        await read_to_rate(ledger, "AJ_no", lambda job: lambda usages: None)
 
 
 async def test_storing_a_run_is_all_or_nothing(

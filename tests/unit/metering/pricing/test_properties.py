@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from decimal import ROUND_CEILING, Decimal
 from random import Random
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from metering.pricing import Charge, Rate, RateCard, load_catalog, rate, totals
 from metering.pricing.exact import EXACT, billed_quantity
+from metering.pricing.rating import Rating
 from metering.usage import Usage
 
 from .builders import connection, request, usage
@@ -72,6 +74,22 @@ def test_order_does_not_matter(usages: list[Usage], seconds: list[Decimal], rand
     random.shuffle(shuffled)
 
     assert [charge.to_json() for charge in rated(shuffled)] == expected
+
+
+@given(llm_requests(), st.lists(quantities, max_size=8), st.integers(min_value=0, max_value=13))
+def test_it_does_not_matter_how_it_is_bundled(
+    usages: list[Usage], seconds: list[Decimal], cut: int
+) -> None:
+    instances: dict[str, list[Usage]] = {}
+    for number, quantity in enumerate(seconds):
+        instances[f"speech-{number}"] = [usage("stt_audio", "deepgram", quantity, model="nova-3")]
+    for item in usages:
+        instances.setdefault(item.instance_id, []).append(item)
+    whole = list(instances.values())
+    rating = Rating(load_catalog(), "livekit/ship", "cloud-agents")
+    for bundle in (whole[:cut], whole[cut:]):
+        rating.add(itertools.chain.from_iterable(bundle))
+    assert rating.charges("cost") == rated(list(itertools.chain.from_iterable(whole)))
 
 
 @given(llm_requests(), st.lists(quantities, max_size=8), st.integers(min_value=0, max_value=8))
