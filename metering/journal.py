@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import JournalError
+from .health import Operation, failed
 
 logger = logging.getLogger("tallyroom.metering")
 
@@ -177,6 +178,7 @@ class JournalWriter:
                 self._unwritten += encode(entry)
         except Exception as error:
             # Without this thread nothing more is written at all: one beat is the smaller loss.
+            failed(Operation.JOURNAL)
             logger.error("a metering heartbeat failed: %s", type(error).__name__)
 
     def _write(self) -> None:
@@ -211,6 +213,7 @@ class JournalWriter:
 
     def _report_failure(self, error: OSError) -> None:
         if not self.failing:
+            failed(Operation.JOURNAL)
             logger.error("metering journal cannot be written, keeping it in memory: %s", error)
         self.failing = True
 

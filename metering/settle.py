@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 from .errors import JournalCorrupt, LedgerError, MeteringError, RateError
+from .health import Operation, failed
 from .journal import SUFFIX, retire, try_lock
 from .ledger.queries import ToRate, cost_record, read_to_rate
 from .ledger.store import Ledger
+from .ledger.upkeep import pruned_at
 from .line import Turn
 from .pricing.charges import Charge
 from .pricing.loading import load_card
 from .pricing.rate_card import RateCard
 from .pricing.rating import Rating
-from .record import CostRecord
+from .record import CostRecord, RecordCharge
 from .run import AnyRun, Run, Status, read_run, scan_run
 from .settings import MeterSettings
 from .usage import Usage
@@ -47,11 +51,35 @@ async def settle_run(
         LedgerError: the store cannot take it; nothing of it is stored then.
     """
     job_id = run.info.job_id
-    if not await ledger.store_run(run):
-        record = await cost_record(ledger, job_id, with_usage=with_usage)
-        if record.revision:
-            return record
+    is_new = await ledger.store_run(run)
+    is_pruned = await pruned_at(ledger, job_id) is not None
+    if is_new and is_pruned:
+        # Rated from what is left its total would shrink; `verify` names what is in no rating.
+        failed(Operation.SETTLE)
+        logger.error("a run of a pruned job is stored and not rated: %s", job_id)
+    if is_new and not is_pruned:
+        return await _rate(job_id, ledger, settings, with_usage)
+    record = await cost_record(ledger, job_id, with_usage=with_usage)
+    if is_pruned or (record.revision and not await _misses_usage(record, ledger, settings)):
+        return record
     return await _rate(job_id, ledger, settings, with_usage)
+
+
+async def _misses_usage(record: CostRecord, ledger: Ledger, settings: MeterSettings) -> bool:
+    """Whether its rating lacks usage that is stored: whoever stored that died before rating it."""
+    charges, _, _ = await _charges(ledger, record.job_id, settings)
+    return Counter(map(_measured, charges)) != Counter(map(_measured, record.charges))
+
+
+def _measured(charge: Charge | RecordCharge) -> tuple[str, str, str, int, Decimal]:
+    """What a charge is for, whatever it costs by the rates of its day."""
+    return (
+        charge.meter,
+        charge.provider,
+        charge.model,
+        charge.instances,
+        charge.consumed_quantity,
+    )
 
 
 async def rate_job(record: CostRecord, ledger: Ledger, settings: MeterSettings) -> CostRecord:
@@ -88,6 +116,7 @@ async def _charges(
         charges, rated = await _charges_by(card, ledger, job_id)
         return charges, card.version, rated
     except RateError as error:
+        failed(Operation.RATE)
         logger.error("the rates cannot be used, charges stay unrated: %s", error)
         unpriced, rated = await _charges_by(RateCard(), ledger, job_id)
         reason = f"rates cannot be used: {error}"
@@ -159,6 +188,7 @@ async def settle_in_memory(run: Run, settings: MeterSettings) -> CostRecord:
         async with Ledger(settings.ledger_url) as ledger:
             record = await settle_run(run, ledger, settings)
     except LedgerError as error:
+        failed(Operation.SETTLE)
         logger.error("nothing can be stored, this job's record is only in the log: %s", error)
         # Not in a temporary file either: that can be on the same full disk.
         async with Ledger.in_memory() as ledger:
@@ -196,9 +226,11 @@ async def _settle_if_dead(
                 return await settle_journal(path, ledger, settings, with_usage=with_usage)
             except JournalCorrupt as error:
                 kept = retire(path, QUARANTINE_FOLDER)
+                failed(Operation.SETTLE)
                 logger.error("a journal cannot be read, kept at %s: %s", kept, error)
     except Exception as error:
         # Whatever is wrong with one journal, the others are not kept waiting for it.
+        failed(Operation.SETTLE)
         logger.error(
             "a journal cannot be settled yet: %s",
             error if isinstance(error, MeteringError) else f"{path}: {type(error).__name__}",

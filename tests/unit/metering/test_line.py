@@ -16,7 +16,7 @@ LONG_SECONDS = 60.0
 @pytest.fixture(autouse=True)
 def one_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "_AT_ONCE_PER_CORE", 1)
-    monkeypatch.setattr(line.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
 
 
 def ours(turn: Turn) -> bool:

@@ -245,3 +245,14 @@ async def test_many_jobs(ledger: Ledger, mine: MeterSettings) -> None:
     assert told(await prune(mine, LATER)) == (0, 205, 205)
     verdict = await verify(mine)
     assert (verdict.jobs, verdict.pruned, verdict.discrepancies) == (205, 205, [])
+
+
+async def test_a_late_run_does_not_change_what_was_rated(
+    ledger: Ledger, mine: MeterSettings
+) -> None:
+    await settled(mine, old_run())
+    await prune(mine, LATER)
+    before = await cost_record(ledger, "AJ_test")
+    late = old_run(old_usage(instance_id="b"), run_id="run_2")
+    record = await settle_run(late, ledger, mine)
+    assert (record.revision, record.charges) == (before.revision, before.charges)

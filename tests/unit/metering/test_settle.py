@@ -110,6 +110,19 @@ async def test_a_second_run_of_a_job_is_a_new_rating_of_both(
     assert charge.instances == 2
 
 
+async def test_a_second_run_that_was_stored_and_not_rated_is_rated_when_settled_again(
+    ledger: Ledger, mine: MeterSettings
+) -> None:
+    """Whoever settled it was killed between the two."""
+    await settle_run(run(tokens()), ledger, mine)
+    second = run(tokens(instance_id="acme/req-2"), run_id="run_2")
+    assert await ledger.store_run(second)
+    record = await settle_run(second, ledger, mine)
+    assert record.revision == 2
+    assert [charge.instances for charge in record.charges] == [2]
+    assert (await settle_run(second, ledger, mine)).revision == 2
+
+
 async def test_what_was_stored_and_not_rated_is_rated_when_settled_again(
     ledger: Ledger, mine: MeterSettings
 ) -> None:
