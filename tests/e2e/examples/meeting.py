@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from metering.verify import verify
 from tests.providers.deepgram import EndpointingDeepgramServer
 from tests.providers.inference import InferenceServer
 from tests.providers.openai_voice import OpenAIPlatform
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 60.0
@@ -203,10 +204,3 @@ class Meeting:
 def _agents(alice: Speaker) -> int:
     remote = alice.room.remote_participants
     return sum(identity.startswith("agent-") for identity in remote)
-
-
-async def until(condition: Callable[[], bool], *, timeout: float = 20.0) -> None:
-    """Wait for what a provider's ledger comes to say, or the room."""
-    async with asyncio.timeout(timeout):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)

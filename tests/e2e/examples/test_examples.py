@@ -10,10 +10,11 @@ from pathlib import Path
 
 from demo.server import LocalServer
 from metering.record import CostRecord, RecordUsage
-from tests.e2e.examples.meeting import ROOT, Meeting, until
+from tests.e2e.examples.meeting import ROOT, Meeting
 from tests.providers.openai_voice import BilledResponse, OpenAIPlatform
 from tests.providers.server import Fault
 from tests.providers.speech import BilledConnection, SpeechServer
+from tests.waiting import until
 
 TOLERANCE_SECONDS = 0.5
 """Between two processes that share a busy machine; tests/protocol holds the times closely."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from metering.run import RunInfo
 from metering.settings import Hosting, MeterSettings
 from metering.settle import sweep
 from metering.verify import verify
+from tests.waiting import until
 
 T = TypeVar("T")
 
@@ -59,14 +59,14 @@ class Jobs:
 
     async def until_over(self, job_id: str) -> None:
         """Wait until the job has settled itself, or nobody holds its journal any more."""
-        await until(lambda: all(is_free(path) for path in self.journals(job_id)) or None)
+        await until(lambda: all(is_free(path) for path in self.journals(job_id)))
 
     async def record(self, job_id: str, *, swept: bool = True) -> CostRecord:
         """The job's one record, settled by itself or by a sweep; all that is stored adds up."""
         if swept:
             await sweep(self.settings)
             # Where the worker's sweeper was first, it may not be done yet.
-            await until(lambda: None if self.journals(job_id) else True)
+            await until(lambda: not self.journals(job_id))
         async with Ledger(self.settings.ledger_url) as ledger:
             record = await cost_record(ledger, job_id)
             listed = [job for job in await list_jobs(ledger) if job.job_id == job_id]
@@ -106,14 +106,6 @@ class Metered(Jobs):
 
     async def end_room(self, room: str) -> None:
         await self.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
-
-
-async def until(look: Callable[[], T | None], *, timeout: float = 30.0) -> T:
-    """What `look` gives as soon as that is not None: another process brings it about."""
-    async with asyncio.timeout(timeout):
-        while (seen := look()) is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    return seen
 
 
 def is_free(journal: Path) -> bool:

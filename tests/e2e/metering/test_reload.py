@@ -24,7 +24,8 @@ from demo.server import LocalServer
 from demo.tied import tied_to_parent
 from metering.journal import SUFFIX
 from metering.settings import Hosting, MeterSettings
-from tests.e2e.metering.metered import AGENT, AGENT_NAME, Jobs, is_free, job_of, until
+from tests.e2e.metering.metered import AGENT, AGENT_NAME, Jobs, is_free, job_of
+from tests.waiting import until
 
 
 class LiveKitCommand:
@@ -132,7 +133,7 @@ async def test_both_runs_of_a_reloaded_job_are_in_its_one_record(
         assert [agent_proto.Job.FromString(running.job).id for running in command.jobs] == [job_id]
         async with dev_worker(livekit_server, tmp_path, command.url):
             await command.welcome()
-            await until(lambda: None if first.exists() else True)
+            await until(lambda: not first.exists())
             second = await jobs.until_beating(job_id)
             assert not is_free(second)
             await livekit.room.delete_room(api.DeleteRoomRequest(room=room_name))

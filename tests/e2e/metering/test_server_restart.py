@@ -7,7 +7,8 @@ from pathlib import Path
 from demo.server import LocalServer
 from demo.speaker import Speaker
 from metering.record import RecordUsage
-from tests.e2e.metering.metered import metered, until
+from tests.e2e.metering.metered import metered
+from tests.waiting import until
 
 TOLERANCE_SECONDS = 0.5
 
@@ -25,7 +26,7 @@ async def test_each_side_of_a_server_restart_is_a_connection_of_its_own(
                     lambda seen: len(seen.of_room(room_name).participants) == 4, timeout=30
                 )
                 # And we have seen them all.
-                await until(lambda: journal.read_text().count('"kind":"open"') >= 6 or None)
+                await until(lambda: journal.read_text().count('"kind":"open"') >= 6)
             await on.until_over(job_id)
             record = await on.record(job_id)
         timeline = server.timeline(room_name)

@@ -25,6 +25,7 @@ from metering.meters.connections import ConnectionMeter
 from tests.providers.deepgram import DeepgramServer
 from tests.recording import Recording
 from tests.sound import silence, tone
+from tests.waiting import until
 
 PATIENCE_SECONDS = 15.0
 FIRST_PAUSE_SECONDS = 0.05
@@ -101,13 +102,6 @@ async def hear(server: DeepgramServer, session: aiohttp.ClientSession) -> AsyncI
         hearing.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await hearing.task
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the server sees; it has no event for that."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("status", [503, 500, 429, 401])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
@@ -19,6 +18,7 @@ from tests.providers.deepgram import DeepgramServer
 from tests.providers.server import Fault
 from tests.recording import Recording
 from tests.sound import tone
+from tests.waiting import hear, until
 
 # What the provider and we each call the same instant, over loopback on a busy machine.
 TOLERANCE_SECONDS = 0.05
@@ -54,21 +54,6 @@ async def make_stream(server: DeepgramServer, recording: Recording) -> AsyncIter
 
     yield stream
     await session.close()
-
-
-async def hear(stream: stt.RecognizeStream) -> list[str]:
-    return [
-        event.alternatives[0].text
-        async for event in stream
-        if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
-    ]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another task brings about without an event of its own."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def closed(server: DeepgramServer, recording: Recording, count: int) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
@@ -19,6 +18,7 @@ from tests.providers.openai_realtime import OpenAIRealtimeServer
 from tests.providers.server import Fault
 from tests.recording import Recording
 from tests.sound import silence, tone
+from tests.waiting import until
 
 TOLERANCE_SECONDS = 0.05
 ONCE = APIConnectOptions(max_retry=0, timeout=2)
@@ -54,13 +54,6 @@ def ended(recording: Recording) -> int:
         entry["kind"] == "usage" and entry["usage"]["meter"] == "stt_connection"
         for entry in recording.entries
     )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another task brings about without an event of its own."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def test_inference_is_metered_at_its_socket_and_its_metric_is_not_counted_again(

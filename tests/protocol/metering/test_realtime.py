@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from livekit.agents.utils import http_context
@@ -13,6 +13,7 @@ from metering.meters.models import ModelMeter
 from metering.usage import Certainty
 from tests.providers.openai_voice import OpenAIVoiceServer
 from tests.recording import Recording
+from tests.waiting import until
 
 Session = openai.realtime.RealtimeSession
 
@@ -44,12 +45,6 @@ async def session(server: OpenAIVoiceServer, meter: ModelMeter) -> AsyncIterator
     yield session
     await session.aclose()
     await model.aclose()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def test_a_response_is_counted_once(

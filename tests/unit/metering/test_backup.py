@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from metering.archive import BackupError
 from metering.backup import backup
-from metering.errors import LedgerError
+from metering.errors import BackupError, LedgerError
 from metering.journal import JournalWriter
 from metering.ledger.queries import cost_record, job_ids, run_quantities
 from metering.ledger.store import Ledger
