@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from metering.archive import BackupError
 from metering.backup import backup
 from metering.errors import BackupError, LedgerError
 from metering.journal import JournalWriter
