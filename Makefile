@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup server demo test test-unit test-fast lint format types lock lock-check \
-        dockerfile clean
+        dockerfile bench clean
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -63,6 +63,11 @@ lock-check: setup  ## whether the requirements files fit pyproject.toml
 
 dockerfile: setup  ## check the Dockerfile as far as that goes without a container engine
 	@$(RUN) scripts/check_dockerfile.py
+
+bench: setup  ## print the benchmarks' tables; docs/benchmarks.md says what they mean
+	@$(RUN) -m benchmarks.overhead
+	@$(RUN) -m benchmarks.end_of_job
+	@$(RUN) -m benchmarks.growth $(if $(LARGEST),--largest $(LARGEST))
 
 clean:  ## what set-up and the tools made; never data/
 	rm -rf $(VENV) .cache dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -283,7 +283,7 @@ async def record_declined(
     await asyncio.to_thread(_write_declined, info, reason, settings)
     settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
     try:
-        await settle.sweep(settings)
+        await settle.sweep(settings, with_usage=False)
     except MeteringError as error:
         failed(Operation.SETTLE)
         logger.error("a declined job is not settled yet, its journal is kept: %s", error)

@@ -196,7 +196,12 @@ def _use_write_ahead_log(driver: sqlite3.Connection) -> None:
 
 def current_revision(connection: Connection) -> str | None:
     """The schema that the store has, or None for a new one."""
-    if not inspect(connection).has_table("alembic_version"):
+    if connection.dialect.name == "postgresql":
+        # An inspector's question joins half the catalog, and each job asks it.
+        is_there = connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar()
+    else:
+        is_there = inspect(connection).has_table("alembic_version")
+    if not is_there:
         return None
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
@@ -238,26 +243,29 @@ def wait_in_line(connection: Connection, name: str) -> None:
 def insert_new(connection: Connection, table: Table, rows: Sequence[Any]) -> None:
     """Insert the rows whose key is not there yet."""
     if rows:
-        connection.execute(_insert_unless_there(connection, table), rows)
+        connection.execute(_insert_unless_there(connection.dialect.name, table), rows)
 
 
-def insert_selected(connection: Connection, table: Table, rows: Select[Any]) -> None:
+def insert_selected(
+    connection: Connection, table: Table, rows: Select[Any], parameters: dict[str, Any]
+) -> None:
     """Insert what a query finds, in its order, where the key is not there yet."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     names = [column.name for column in rows.selected_columns]
     statement = dialect.insert(table).from_select(names, rows)
-    connection.execute(statement.on_conflict_do_nothing())
+    connection.execute(statement.on_conflict_do_nothing(), parameters)
 
 
 def insert_if_new(connection: Connection, table: Table, row: Any) -> bool:
     """Insert a row if its key is not there yet; returns whether it was new."""
     key = next(iter(table.primary_key))
-    statement = _insert_unless_there(connection, table).returning(key)
+    statement = _insert_unless_there(connection.dialect.name, table).returning(key)
     return connection.execute(statement, row).first() is not None
 
 
-def _insert_unless_there(connection: Connection, table: Table) -> Any:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+@functools.cache
+def _insert_unless_there(dialect_name: str, table: Table) -> Any:
+    dialect = sqlite if dialect_name == "sqlite" else postgresql
     return dialect.insert(table).on_conflict_do_nothing()
 
 

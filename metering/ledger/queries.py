@@ -12,11 +12,13 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     RowMapping,
     Select,
     and_,
+    bindparam,
     exists,
     func,
     or_,
@@ -50,6 +52,44 @@ _MOST_CERTAIN_FIRST = (
 _JOBS_AT_ONCE = 200
 
 
+def _claimed() -> Select[Any]:
+    usage, claims = schema.usage, schema.claims
+    its_claim = and_(
+        usage.c.instance_id == claims.c.instance_id,
+        usage.c.meter == claims.c.meter,
+        usage.c.job_id == claims.c.job_id,
+    )
+    return select(usage).join(claims, its_claim).where(usage.c.job_id == _OF_JOB)
+
+
+# To build a statement takes as long as to run it, and each job that ends runs these.
+_OF_JOB: BindParameter[str] = bindparam("of_job")
+_JOB = select(schema.jobs).where(schema.jobs.c.job_id == _OF_JOB)
+_RUNS = (
+    select(schema.runs)
+    .where(schema.runs.c.job_id.in_(bindparam("of_jobs", expanding=True)))
+    .order_by(schema.runs.c.started_at, schema.runs.c.run_id)
+)
+_NEWEST_RATING = (
+    select(schema.ratings)
+    .where(schema.ratings.c.job_id == _OF_JOB)
+    .order_by(schema.ratings.c.revision.desc())
+    .limit(1)
+)
+_CHARGES = (
+    select(schema.charges)
+    .where(schema.charges.c.job_id == _OF_JOB, schema.charges.c.revision == bindparam("as_of"))
+    .order_by(schema.charges.c.position)
+)
+_CLAIMED = _claimed().order_by(
+    schema.usage.c.started_at,
+    schema.usage.c.meter,
+    schema.usage.c.instance_id,
+    schema.usage.c.run_id,
+)
+_CLAIMED_BY_INSTANCE = _claimed().order_by(schema.usage.c.instance_id)
+
+
 async def job_usage(ledger: Ledger, job_id: str) -> list[Usage]:
     """What a job has to pay for: each instance that it has claimed, by its best observation.
 
@@ -81,20 +121,19 @@ async def read_to_rate(
         JobNotFound: the store has no such job.
         LedgerError: the store cannot be read.
     """
-    query = _claimed(job_id).order_by(schema.usage.c.instance_id)
-    of_job = select(schema.jobs.c.hosting, schema.jobs.c.plan).where(schema.jobs.c.job_id == job_id)
 
     def read(connection: Connection) -> ToRate:
-        job = connection.execute(of_job).first()
+        job = connection.execute(_JOB, {"of_job": job_id}).mappings().first()
         if job is None:
             raise _not_found(ledger.location, job_id)
-        rated = _newest_rating(connection, job_id) or job._mapping
+        rated = _newest_rating(connection, job_id) or job
         runs = _runs_of(connection, [job_id])[job_id]
         found = ToRate(rated["hosting"], rated["plan"], [run["run_id"] for run in runs])
         take = begin(found)
         waiting: list[RowMapping] = []
         connection = connection.execution_options(yield_per=ROWS_AT_ONCE)
-        for rows in connection.execute(query).mappings().partitions():
+        found_rows = connection.execute(_CLAIMED_BY_INSTANCE, {"of_job": job_id})
+        for rows in found_rows.mappings().partitions():
             waiting += rows
             # Of the last instance more may be to come.
             last = waiting[-1]["instance_id"]
@@ -128,8 +167,7 @@ async def cost_record(ledger: Ledger, job_id: str, *, with_usage: bool = True) -
 def _cost_record(
     connection: Connection, location: str, job_id: str, with_usage: bool
 ) -> CostRecord:
-    found = connection.execute(select(schema.jobs).where(schema.jobs.c.job_id == job_id))
-    job = found.mappings().first()
+    job = connection.execute(_JOB, {"of_job": job_id}).mappings().first()
     if job is None:
         raise _not_found(location, job_id)
     runs = _runs_of(connection, [job_id])
@@ -329,31 +367,16 @@ def _standing(runs: Sequence[RowMapping]) -> dict[str, Any]:
 
 
 def _runs_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, list[RowMapping]]:
-    runs = schema.runs
-    rows = connection.execute(
-        select(runs).where(runs.c.job_id.in_(job_ids)).order_by(runs.c.started_at, runs.c.run_id)
-    )
+    rows = connection.execute(_RUNS, {"of_jobs": list(job_ids)})
     return _grouped(rows.mappings())
 
 
 def _newest_rating(connection: Connection, job_id: str) -> RowMapping | None:
-    ratings = schema.ratings
-    rows = connection.execute(
-        select(ratings)
-        .where(ratings.c.job_id == job_id)
-        .order_by(ratings.c.revision.desc())
-        .limit(1)
-    )
-    return rows.mappings().first()
+    return connection.execute(_NEWEST_RATING, {"of_job": job_id}).mappings().first()
 
 
 def _charges_of(connection: Connection, job_id: str, revision: int) -> list[RecordCharge]:
-    charges = schema.charges
-    rows = connection.execute(
-        select(charges)
-        .where(and_(charges.c.job_id == job_id, charges.c.revision == revision))
-        .order_by(charges.c.position)
-    )
+    rows = connection.execute(_CHARGES, {"of_job": job_id, "as_of": revision})
     return [RecordCharge.model_validate(dict(row)) for row in rows.mappings()]
 
 
@@ -382,29 +405,7 @@ def _newest_charges(
 
 
 def _claimed_usage(connection: Connection, job_id: str) -> list[RowMapping]:
-    usage = schema.usage
-    rows = connection.execute(
-        _claimed(job_id).order_by(
-            usage.c.started_at, usage.c.meter, usage.c.instance_id, usage.c.run_id
-        )
-    )
-    return _best(rows.mappings())
-
-
-def _claimed(job_id: str) -> Select[Any]:
-    usage, claims = schema.usage, schema.claims
-    return (
-        select(usage)
-        .join(
-            claims,
-            and_(
-                usage.c.instance_id == claims.c.instance_id,
-                usage.c.meter == claims.c.meter,
-                usage.c.job_id == claims.c.job_id,
-            ),
-        )
-        .where(usage.c.job_id == job_id)
-    )
+    return _best(connection.execute(_CLAIMED, {"of_job": job_id}).mappings())
 
 
 def _best(rows: Iterable[RowMapping]) -> list[RowMapping]:

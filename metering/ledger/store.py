@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Seque
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, select
+from sqlalchemy import URL, Connection, Engine, bindparam, select
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -46,6 +46,18 @@ Result = TypeVar("Result")
 ROWS_AT_ONCE = 1000
 """How many rows are held in memory at once, however many a run has; a database takes as many
 parameters."""
+
+# To build a statement takes as long as to run it, and each job runs these.
+_SEEN = (
+    select(schema.usage.c.instance_id, schema.usage.c.meter, schema.usage.c.job_id)
+    .where(schema.usage.c.run_id == bindparam("seen_by"))
+    .order_by(schema.usage.c.instance_id, schema.usage.c.meter)
+)
+_NAMED = select(schema.people.c.identity, schema.people.c.pseudonym).where(
+    schema.people.c.identity.in_(bindparam("identities", expanding=True))
+)
+_RUNS = select(schema.runs.c.run_id).where(schema.runs.c.job_id == bindparam("of_job"))
+_REVISIONS = select(schema.ratings.c.revision).where(schema.ratings.c.job_id == bindparam("of_job"))
 
 
 class Ledger:
@@ -174,14 +186,10 @@ class Ledger:
 
         def store(connection: Connection) -> int | None:
             wait_in_line(connection, f"job {job_id}")
-            runs = schema.runs
-            stored_runs = connection.scalars(select(runs.c.run_id).where(runs.c.job_id == job_id))
+            stored_runs = connection.scalars(_RUNS, {"of_job": job_id})
             if set(stored_runs) != set(rated_runs):
                 return None
-            ratings = schema.ratings
-            revisions = connection.scalars(
-                select(ratings.c.revision).where(ratings.c.job_id == job_id)
-            )
+            revisions = connection.scalars(_REVISIONS, {"of_job": job_id})
             revision = max(revisions, default=0) + 1
             rating = {
                 "job_id": job_id,
@@ -191,7 +199,7 @@ class Ledger:
                 "plan": plan,
                 "rated_at": utc_now(),
             }
-            connection.execute(ratings.insert(), rating)
+            connection.execute(schema.ratings.insert(), rating)
             rows = [
                 _charge_row(job_id, revision, position, charge)
                 for position, charge in enumerate(charges)
@@ -309,10 +317,7 @@ def _claim(connection: Connection, run_id: str) -> None:
 
     Always in the same order: of two that claim the same instances one waits, never both.
     """
-    usage = schema.usage
-    keys = (usage.c.instance_id, usage.c.meter)
-    seen = select(*keys, usage.c.job_id).where(usage.c.run_id == run_id).order_by(*keys)
-    insert_selected(connection, schema.claims, seen)
+    insert_selected(connection, schema.claims, _SEEN, {"seen_by": run_id})
 
 
 def _pseudonyms(connection: Connection, run: AnyRun) -> dict[str, str]:
@@ -341,13 +346,10 @@ def _pseudonyms(connection: Connection, run: AnyRun) -> dict[str, str]:
 
 
 def _named(connection: Connection, identities: Sequence[str]) -> dict[str, str]:
-    people = schema.people
     pseudonyms: dict[str, str] = {}
     for start in range(0, len(identities), ROWS_AT_ONCE):
         some = identities[start : start + ROWS_AT_ONCE]
-        named = connection.execute(
-            select(people.c.identity, people.c.pseudonym).where(people.c.identity.in_(some))
-        )
+        named = connection.execute(_NAMED, {"identities": some})
         pseudonyms |= {row.identity: row.pseudonym for row in named}
     return pseudonyms
 
