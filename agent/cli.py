@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.registered_commands += meter_cli.app.registered_commands
+app.registered_groups += meter_cli.app.registered_groups
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

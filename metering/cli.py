@@ -276,3 +276,8 @@ def prune(
 def main() -> None:
     """`python -m metering`."""
     app()
+
+
+# Modules of their own, whose commands need what is above.
+from . import estimate_cli as estimate_cli  # noqa: E402
+from . import statement_cli as statement_cli  # noqa: E402

@@ -1,8 +1,9 @@
 """Plans: what is paid each month whatever is used, and what that already covers.
 
 Overage prices are rates like any other, with the plan's name on them. Here is what a rate cannot
-say: base fee, allowances, limits and credit. They are applied by the statement; a charge's list
-cost is always at the overage rate, as if no allowance were left.
+say: base fee, allowances, graduated tiers past them, limits, credits and commitment. They are
+applied by `metering.billing`; a charge's list cost is always at the overage rate, as if no
+allowance were left.
 """
 
 from __future__ import annotations
@@ -13,23 +14,34 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal
 
 from ..errors import RateError, UsageError
-from ..units import unit
+from ..units import Unit, unit
 from ..usage import core_meters
 from .currencies import CURRENCIES
-from .exact import EXACT
+from .exact import EXACT, ZERO
+from .hosting import ROOM_PROVIDERS
 from .loading import catalog_tables
 from .rate_file import RateTable, read_file
+
+Book = Literal["cost", "price"]
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a plan includes of a meter each month, in `pricing_unit`; None is unlimited."""
+    """What a plan includes of a meter each month, in `pricing_unit`; None is unlimited.
+
+    `increment` (base units) is what each instance is rounded up to where the plan has no overage
+    rate that would say so. Usage with any of the `excluding` attributes is not covered: LiveKit
+    bills a call leg, for one, as another resource than a WebRTC connection.
+    """
 
     meter: str
     quantity: Decimal | None
     pricing_unit: str
+    increment: Decimal | None = None
+    excluding: tuple[Mapping[str, str], ...] = ()
 
     @property
     def base_quantity(self) -> Decimal | None:
@@ -38,14 +50,63 @@ class Allowance:
             return None
         return EXACT.multiply(self.quantity, unit(self.pricing_unit).factor)
 
+    def covers(self, attributes: Mapping[str, str]) -> bool:
+        """Whether usage of this meter with these attributes comes off the allowance."""
+        return not any(excluded.items() <= attributes.items() for excluded in self.excluding)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A graduated price: what is `over` this many units past the allowance costs `unit_price`."""
+
+    over: Decimal
+    unit_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class OverageTiers:
+    """Graduated prices of a meter past its allowance, the lowest `over` (0) first.
+
+    They take the place of the rate's one price; both are per `pricing_unit`.
+    """
+
+    meter: str
+    pricing_unit: str
+    tiers: tuple[Tier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Money off: of what these providers and meters charge; an empty set is any.
+
+    Only a credit without restriction comes off base fee and commitment, too. `expires` is the last
+    day it can be used; None is never.
+    """
+
+    name: str
+    amount: Decimal
+    providers: frozenset[str] = frozenset()
+    meters: frozenset[str] = frozenset()
+    expires: date | None = None
+
+    def covers(self, provider: str, meter: str) -> bool:
+        """Whether it may be spent on what this provider charges for this meter."""
+        return (not self.providers or provider in self.providers) and (
+            not self.meters or meter in self.meters
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A provider's plan.
+    """A provider's plan, or, in the book `price`, one that is sold to tenants.
 
-    `base_fee` is per month. `credit` is a monthly amount off what `credit_provider` charges.
-    Without `overage` service stops past the allowances. `limits` are counts (concurrent agents,
-    connections). Allowances reset on the 1st, without rollover.
+    `base_fee` is per month. `credit` is a monthly amount off what `credit_provider` charges, and
+    `credits` are further ones. Without `overage` service stops past the allowances. `limits` are
+    counts (concurrent agents, connections). Allowances reset on the 1st, without rollover.
+    `hostings` are those it can be had on; empty is any. `commitment` is the least that the
+    provider's charges and the base fee come to. `agent_connections_billed` says whether the agent's
+    own connection is: sources disagree, so charges for it are flagged. A plan `by_contract` has no
+    published terms: its owner writes it down in their own file.
     """
 
     plan_id: str
@@ -53,11 +114,18 @@ class Plan:
     provider: str
     base_fee: Decimal
     currency: str = "USD"
-    credit: Decimal = Decimal(0)
+    credit: Decimal = ZERO
     credit_provider: str = ""
+    credits: tuple[Credit, ...] = ()
     overage: bool = True
     allowances: tuple[Allowance, ...] = ()
+    tiers: tuple[OverageTiers, ...] = ()
     limits: Mapping[str, int]
+    hostings: tuple[str, ...] = ()
+    commitment: Decimal = ZERO
+    agent_connections_billed: bool = True
+    by_contract: bool = False
+    book: Book = "cost"
     effective_from: date | None = None
     effective_until: date | None = None
     source: str = ""
@@ -67,6 +135,18 @@ class Plan:
     def allowance(self, meter: str) -> Allowance | None:
         """What the plan includes of a meter, or None where it includes nothing."""
         return next((item for item in self.allowances if item.meter == meter), None)
+
+    def overage_tiers(self, meter: str) -> OverageTiers | None:
+        """The graduated prices of a meter, or None where its rate has the one price."""
+        return next((item for item in self.tiers if item.meter == meter), None)
+
+    @property
+    def monthly_credits(self) -> tuple[Credit, ...]:
+        """All that comes off each month's charges."""
+        if not self.credit:
+            return self.credits
+        providers = frozenset({self.credit_provider} if self.credit_provider else ())
+        return (Credit(f"{self.name} monthly credit", self.credit, providers), *self.credits)
 
 
 def load_plans(owner_file: Path | None = None) -> Mapping[str, Plan]:
@@ -107,46 +187,136 @@ def _plan(table: RateTable) -> Plan:
     currency = table.take_str("currency", "USD")
     if currency not in CURRENCIES:
         raise table.error(f"currency {currency!r} is no ISO 4217 code", "currency")
-    overage = table.take("overage")
-    if overage is not None and not isinstance(overage, bool):
-        raise table.error(f"overage {overage!r} must be true or false", "overage")
+    book = table.take_str("book", "cost")
+    if book not in ("cost", "price"):
+        raise table.error(f"book {book!r} is unknown; use cost or price", "book")
+    by_contract = table.take_bool("by_contract")
     plan = Plan(
         plan_id=table.take_str("id"),
         name=table.take_str("name"),
         provider=table.take_str("provider"),
-        base_fee=table.take_amount("base_fee"),
+        base_fee=ZERO if by_contract else table.take_amount("base_fee"),
         currency=currency,
-        credit=table.take_amount("credit") if table.take("credit") is not None else Decimal(0),
+        credit=_amount(table, "credit"),
         credit_provider=table.take_str("credit_provider", ""),
-        overage=overage is not False,
+        credits=tuple(_credit(table, item) for item in table.take_tables("credits")),
+        overage=_yes_unless_false(table, "overage"),
         allowances=tuple(_allowance(table, item) for item in table.take_tables("allowances")),
+        tiers=tuple(_tiers(table, item) for item in table.take_tables("tiers")),
         limits=MappingProxyType(_limits(table)),
+        hostings=_hostings(table),
+        commitment=_amount(table, "commitment"),
+        agent_connections_billed=_yes_unless_false(table, "agent_connections_billed"),
+        by_contract=by_contract,
+        book="cost" if book == "cost" else "price",
         effective_from=table.take_date("effective_from"),
         effective_until=table.take_date("effective_until"),
         source=table.take_str("source", ""),
         checked=table.take_date("checked"),
         note=table.take_str("note", ""),
     )
+    for key, meters in (
+        ("allowances", [item.meter for item in plan.allowances]),
+        ("tiers", [item.meter for item in plan.tiers]),
+    ):
+        for meter in meters:
+            if meters.count(meter) > 1:
+                raise table.error(f"{key} name the meter {meter!r} twice", key)
     table.finish()
     return plan
+
+
+def _amount(table: RateTable, key: str) -> Decimal:
+    return table.take_amount(key) if table.take(key) is not None else ZERO
+
+
+def _yes_unless_false(table: RateTable, key: str) -> bool:
+    value = table.take(key)
+    if value is not None and not isinstance(value, bool):
+        raise table.error(f"{key} {value!r} must be true or false", key)
+    return value is not False
+
+
+def _names(table: RateTable, key: str) -> list[str]:
+    value = table.take(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise table.error(f'{key} {value!r} must be a list of texts, as ["..."]', key)
+    return value
+
+
+def _hostings(table: RateTable) -> tuple[str, ...]:
+    names = _names(table, "hostings")
+    for name in names:
+        if name not in ROOM_PROVIDERS:
+            known = ", ".join(ROOM_PROVIDERS)
+            raise table.error(f"hosting {name!r} is unknown; use one of {known}", "hostings")
+    return tuple(names)
 
 
 def _allowance(table: RateTable, values: Mapping[str, object]) -> Allowance:
     inner = table.nested("allowances", values)
     meter = inner.take_str("meter")
     pricing_unit = inner.take_str("unit")
-    quantity = None if inner.take("quantity") == "unlimited" else inner.take_amount("quantity")
+    measure = _unit_of(inner, "allowances", meter, pricing_unit)
+    unlimited = inner.take("quantity") == "unlimited"
+    quantity = None if unlimited else inner.take_amount("quantity")
+    increment = None
+    if inner.take("increment") is not None:
+        increment = EXACT.multiply(inner.take_amount("increment"), measure.factor)
+        if not increment:
+            raise inner.error("increment must be more than 0; leave it out for none", "allowances")
+    excluding = tuple(
+        MappingProxyType(inner.nested("excluding", {"excluding": item}).take_texts("excluding"))
+        for item in inner.take_tables("excluding")
+    )
     inner.finish()
+    return Allowance(meter, quantity, pricing_unit, increment, excluding)
+
+
+def _tiers(table: RateTable, values: Mapping[str, Any]) -> OverageTiers:
+    inner = table.nested("tiers", values)
+    meter = inner.take_str("meter")
+    pricing_unit = inner.take_str("unit")
+    _unit_of(inner, "tiers", meter, pricing_unit)
+    steps = []
+    for item in inner.take_tables("prices"):
+        step = inner.nested("tiers", item)
+        steps.append(Tier(step.take_amount("over"), step.take_amount("price")))
+        step.finish()
+    inner.finish()
+    overs = [step.over for step in steps]
+    if not overs or overs[0] != 0 or overs != sorted(set(overs)):
+        shown = ", ".join(map(str, overs)) or "none"
+        raise inner.error(f"prices must begin over 0 and rise; they are over {shown}", "tiers")
+    return OverageTiers(meter, pricing_unit, tuple(steps))
+
+
+def _credit(table: RateTable, values: Mapping[str, object]) -> Credit:
+    inner = table.nested("credits", values)
+    credit = Credit(
+        name=inner.take_str("name"),
+        amount=inner.take_amount("amount"),
+        providers=frozenset(_names(inner, "providers")),
+        meters=frozenset(_names(inner, "meters")),
+        expires=inner.take_date("expires"),
+    )
+    inner.finish()
+    return credit
+
+
+def _unit_of(inner: RateTable, key: str, meter: str, name: str) -> Unit:
     known = core_meters().get(meter)
     if known is None:
-        raise inner.error(f"meter {meter!r} is unknown", "allowances")
+        raise inner.error(f"meter {meter!r} is unknown", key)
     try:
-        measure = unit(pricing_unit)
+        measure = unit(name)
     except UsageError as error:
-        raise inner.error(str(error), "allowances") from None
+        raise inner.error(str(error), key) from None
     if measure.base != known.unit:
-        raise inner.error(f"unit {pricing_unit!r} does not fit {meter!r}", "allowances")
-    return Allowance(meter, quantity, pricing_unit)
+        raise inner.error(f"unit {name!r} does not fit {meter!r}", key)
+    return measure
 
 
 def _limits(table: RateTable) -> dict[str, int]:

@@ -1,0 +1,242 @@
+"""Bills and comparisons as tables on a terminal, and as CSV for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+
+from rich.console import Console
+from rich.text import Text
+
+from .billing.bill import Bill
+from .billing.comparison import CheaperFrom, Offer
+from .billing.month import MonthLine
+from .billing.statement import Statement
+from .layout import Column, Flow, Sheet
+from .pricing.charges import ChargeState
+from .statements import Group
+from .tables import amount, money, plain
+from .usage import format_decimal
+
+CSV_COLUMNS = (
+    "period",
+    "tenant",
+    "meter",
+    "provider",
+    "model",
+    "attributes",
+    "state",
+    "instances",
+    "consumed_quantity",
+    "consumed_unit",
+    "pricing_quantity",
+    "pricing_unit",
+    "allowance_used",
+    "cost",
+    "currency",
+    "reason",
+)
+
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def print_statement(console: Console, statement: Statement) -> None:
+    """A whole statement: what it is of, its lines, its amounts, and what is missing from them."""
+    of = f"for {statement.tenant}" if statement.tenant else "for everybody"
+    period = statement.period
+    console.print(
+        _flow(f"{statement.status} statement {period.name} ({period.timezone}) {of}", "bold")
+    )
+    hostings = " and ".join(statement.hostings) or "no jobs"
+    how = f"plan {statement.plan.plan_id}, {hostings}, rate card {statement.rate_card}"
+    console.print(_flow(how))
+    print_bill(console, statement.bill)
+    for check in statement.limits:
+        said = f"{check.limit.replace('_', ' ')}: {check.observed} of {check.allowed} at most"
+        style = "red" if check.broken else "dim"
+        console.print(Text(said + (", limit broken" if check.broken else ""), style))
+
+
+def print_bill(console: Console, bill: Bill) -> None:
+    """Lines, then the amounts in the order in which they apply."""
+    console.print(lines_table(bill.lines))
+    console.print()
+    for label, value in _amounts(bill):
+        console.print(Text(f"{label} {_signed(value, bill.currency)}"))
+    console.print(Text(f"total {money(bill.total, bill.currency)}", "bold"))
+    if bill.prepaid_used:
+        console.print(Text(f"prepaid {_signed(-bill.prepaid_used, bill.currency)}"))
+        console.print(Text(f"due {money(bill.due, bill.currency)}", "bold"))
+    for item in bill.unrated:
+        named = f"+ unrated: {item.meter}, {item.provider} {item.model}, "
+        said = named + f"{amount(item.quantity, item.unit)}: {item.reason}"
+        console.print(_flow(said, "yellow"))
+    for charge in bill.partial:
+        said = f"{charge.meter} of {charge.provider} is {charge.certainty}"
+        console.print(_flow(said, "dim"))
+    for line in bill.lines:
+        if line.charge.disputed is not None:
+            said = f"* disputed: {line.charge.disputed.reason}"
+            console.print(_flow(said, "dim"))
+
+
+def _flow(text: str, style: str = "") -> Flow:
+    return Flow([Text(part.plain, style) for part in plain(text).split()])
+
+
+def _signed(value: Decimal, currency: str) -> str:
+    return ("-" if value < 0 else "") + money(abs(value), currency)
+
+
+def _amounts(bill: Bill) -> Iterator[tuple[str, Decimal]]:
+    yield "usage", bill.usage_cost
+    yield "base fee", bill.base_fee
+    if bill.shortfall:
+        yield "commitment shortfall", bill.shortfall
+    for used in bill.credits:
+        yield used.credit.name, -used.amount
+    if bill.tax:
+        yield "tax", bill.tax
+    if bill.rounding:
+        yield "rounding", bill.rounding
+
+
+def lines_table(lines: Iterable[MonthLine]) -> Sheet:
+    """One row for each line of a month."""
+    sheet = Sheet(
+        (
+            Column("meter"),
+            Column("provider / model"),
+            Column("count", "figure"),
+            Column("billed", "figure"),
+            Column("allowance", "figure"),
+            Column("overage", "figure"),
+            Column("cost", "figure"),
+        ),
+        stacks=(
+            ("meter", "provider / model"),
+            ("count", "billed"),
+            ("allowance", "overage"),
+            ("cost",),
+        ),
+    )
+    for line in lines:
+        charge = line.charge
+        name = charge.meter + "".join(f" {key}={value}" for key, value in charge.attributes.items())
+        model = f"{charge.provider} / {charge.model}" if charge.model else charge.provider
+        row: list[Text | str] = [plain(name), plain(model), str(charge.instances)]
+        if charge.state != "priced":
+            said = "not billed" if charge.state == "not_billed" else "unrated"
+            sheet.add(*row, "-", "-", "-", Text(said, "dim" if "not" in said else "yellow"))
+            continue
+        overage = "\n".join(
+            f"{format_decimal(part.quantity)} at {format_decimal(part.unit_price)}"
+            for part in line.overage
+        )
+        sheet.add(
+            *row,
+            amount(charge.pricing_quantity, charge.pricing_unit),
+            format_decimal(line.allowance_used),
+            overage or "0",
+            money(line.cost, charge.currency) + (" *" if charge.disputed else ""),
+        )
+    return sheet
+
+
+def groups_table(groups: Iterable[Group], by: str, currency: str) -> Sheet:
+    """One row for each group of a statement's jobs."""
+    sheet = Sheet(
+        (
+            Column(by),
+            Column("jobs", "figure"),
+            Column("list cost", "figure"),
+            Column("marginal", "figure"),
+            Column("effective", "figure"),
+        ),
+        stacks=((by,), ("jobs",), ("list cost", "marginal"), ("effective",)),
+        ruled=False,
+    )
+    for group in groups:
+        sheet.add(
+            plain(group.name or "-"),
+            str(group.jobs),
+            money(group.list_cost, currency) + (" + unrated" if group.unrated else ""),
+            money(group.marginal_cost, currency),
+            money(group.effective_cost, currency),
+        )
+    return sheet
+
+
+def offers_table(
+    offers: Sequence[Offer], crossings: Mapping[tuple[str, str], CheaperFrom]
+) -> Sheet:
+    """One row for each plan and hosting, those that hold the meetings first."""
+    sheet = Sheet(
+        (
+            Column("plan", "whole"),
+            Column("hosting", "whole"),
+            Column("total", "figure"),
+            Column("remarks"),
+        ),
+        stacks=(("plan", "hosting"), ("total",), ("remarks",)),
+        ruled=False,
+    )
+    for offer in offers:
+        remarks = list(offer.refusals)
+        crossing = crossings.get((offer.plan.plan_id, offer.hosting))
+        if offer.fits and crossing is not None and crossing.meetings is not None:
+            remarks.append(f"{crossing.other} from {crossing.meetings} meetings")
+        if offer.bill.unrated:
+            missing = sorted({item.meter for item in offer.bill.unrated})
+            remarks.append(f"without {', '.join(missing)}: unrated")
+        if offer.hosting == "self":
+            remarks.append("your own machines at your rate file's price, 0 by default")
+        total = money(offer.bill.total, offer.bill.currency) if offer.fits else "refused"
+        sheet.add(offer.plan.plan_id, offer.hosting, total, plain("; ".join(remarks)))
+    return sheet
+
+
+def statement_csv(statement: Statement) -> str:
+    """A statement's lines as CSV, its other amounts as further rows; opened, it runs no formula."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    bill = statement.bill
+    others = [(label, value) for label, value in _amounts(bill) if label != "usage"]
+    rows: list[dict[str, str]] = [_csv_line(line) for line in bill.lines]
+    rows += [
+        {"meter": label, "cost": format_decimal(value), "currency": bill.currency}
+        for label, value in (*others, ("total", bill.total))
+    ]
+    payer = {"period": statement.period.name, "tenant": statement.tenant}
+    for row in rows:
+        writer.writerow({column: inert(cell) for column, cell in (payer | row).items()})
+    return out.getvalue()
+
+
+def _csv_line(line: MonthLine) -> dict[str, str]:
+    charge = line.charge.to_json()
+    row = {column: str(charge[column] or "") for column in CSV_COLUMNS if column in charge}
+    row["attributes"] = ";".join(f"{key}={value}" for key, value in charge["attributes"].items())
+    if line.charge.state is ChargeState.PRICED:
+        row |= {
+            "allowance_used": format_decimal(line.allowance_used),
+            "cost": format_decimal(line.cost),
+        }
+    return row
+
+
+def inert(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: a stranger chose the tenant's name.
+
+    A number of ours may be negative, and stays one.
+    """
+    if not cell.startswith(_STARTS_A_FORMULA):
+        return cell
+    try:
+        Decimal(cell)
+    except ArithmeticError:
+        return f"'{cell}"
+    return cell

@@ -1,0 +1,323 @@
+"""A month's charges through a plan: what the allowances cover, and what the rest costs.
+
+Jobs use up the allowances in the order in which they end, as a provider counts them; so what each
+adds to the month (its marginal cost) and the month's lines come from one walk, and cannot disagree.
+An instance was rounded up on its own when it was rated: nothing here rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+
+from ..errors import RateError
+from ..pricing.charges import Charge, ChargeState
+from ..pricing.exact import EXACT, ZERO, convert
+from ..pricing.parts import WORSE
+from ..pricing.plans import Allowance, OverageTiers, Plan
+from ..units import unit
+from ..usage import Certainty
+
+Bucket = tuple[str, str]
+"""Provider and meter: what an allowance, a tier or a credit is for."""
+
+_LineKey = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCharges:
+    """What one job was charged for the instances that are billed in the period.
+
+    `ended_at` is the end of the last of them; in its order jobs use up the allowances.
+    """
+
+    job_id: str
+    ended_at: datetime
+    charges: tuple[Charge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TierCost:
+    """A part of a line's overage at one price; `over` is where the plan's tier begins, if any."""
+
+    over: Decimal | None
+    quantity: Decimal
+    unit_price: Decimal
+    cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class MonthLine:
+    """All charges of a month at one rate, or for want of one.
+
+    `charge` has the sums: `list_cost` is without any allowance. `allowance_used` and `beyond` are
+    in its pricing unit, as the quantities of `overage` are unless the plan's tiers have another.
+    `beyond` is what a plan without overage does not hold: it has no price.
+    """
+
+    charge: Charge
+    allowance_used: Decimal = ZERO
+    overage: tuple[TierCost, ...] = ()
+    beyond: Decimal = ZERO
+
+    @property
+    def cost(self) -> Decimal:
+        """What the line comes to, before credits."""
+        total = ZERO
+        for part in self.overage:
+            total = EXACT.add(total, part.cost)
+        return total
+
+    @property
+    def bucket(self) -> Bucket:
+        """What an allowance or credit would have to cover."""
+        return self.charge.provider, self.charge.meter
+
+
+@dataclass(frozen=True, slots=True)
+class JobMonth:
+    """What one job has to do with the month's costs.
+
+    `list_cost` and `cost` are by bucket; `cost` is what the job added to the month when it ended,
+    given the allowances that the jobs before it had used.
+    """
+
+    job_id: str
+    list_cost: Mapping[Bucket, Decimal]
+    cost: Mapping[Bucket, Decimal]
+    unrated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """The outcome of the walk; `currency` is that of every priced line."""
+
+    lines: tuple[MonthLine, ...]
+    jobs: tuple[JobMonth, ...]
+    currency: str
+
+
+@dataclass(slots=True)
+class _Pool:
+    """What is left of one allowance, and how far the tiers past it are used; in base units."""
+
+    left: Decimal | None
+    tiers: OverageTiers | None
+    used_past: Decimal = ZERO
+
+    def take(self, charge: Charge, factor: Decimal) -> tuple[Decimal, Decimal]:
+        """How much of a charge the allowance covers and how much it does not, in pricing units."""
+        wanted = charge.pricing_quantity or ZERO
+        if self.left is None:
+            return wanted, ZERO
+        in_base = EXACT.multiply(wanted, factor)
+        if in_base <= self.left:
+            self.left = EXACT.subtract(self.left, in_base)
+            return wanted, ZERO
+        if not self.left:
+            return ZERO, wanted
+        past = min(wanted, convert(EXACT.subtract(in_base, self.left), factor))
+        self.left = ZERO
+        return EXACT.subtract(wanted, past), past
+
+    def price(self, quantity: Decimal, charge: Charge, factor: Decimal) -> list[TierCost]:
+        """The cost of what the allowance does not cover."""
+        if not quantity:
+            return []
+        if self.tiers is None:
+            return [_at_rate(charge, quantity)]
+        tier_factor = unit(self.tiers.pricing_unit).factor
+        starts = [EXACT.multiply(tier.over, tier_factor) for tier in self.tiers.tiers]
+        begin, end = self.used_past, EXACT.add(self.used_past, EXACT.multiply(quantity, factor))
+        self.used_past = end
+        costs = []
+        for number, tier in enumerate(self.tiers.tiers):
+            until = min(end, starts[number + 1]) if number + 1 < len(starts) else end
+            within = EXACT.subtract(until, max(begin, starts[number]))
+            if within > 0:
+                amount = convert(within, tier_factor)
+                cost = EXACT.multiply(amount, tier.unit_price)
+                costs.append(TierCost(tier.over, amount, tier.unit_price, cost))
+        return costs
+
+
+@dataclass(slots=True)
+class _Line:
+    """A month's line in the making; `first` is a charge of it, for what all of them share.
+
+    `pool` is the allowance that it comes off and the tiers past it, if it has either.
+    """
+
+    first: Charge
+    bucket: Bucket
+    pool: _Pool | None
+    factor: Decimal
+    instances: int = 0
+    consumed: Decimal = ZERO
+    pricing: Decimal = ZERO
+    list_cost: Decimal = ZERO
+    certainty: Certainty = Certainty.EXACT
+    disputed_cost: Decimal | None = ZERO
+    allowance_used: Decimal = ZERO
+    beyond: Decimal = ZERO
+    overage: dict[Decimal | None, TierCost] = field(default_factory=dict)
+
+    def add(self, charge: Charge) -> None:
+        self.instances += charge.instances
+        self.consumed = EXACT.add(self.consumed, charge.consumed_quantity)
+        if charge.pricing_quantity is not None and charge.list_cost is not None:
+            self.pricing = EXACT.add(self.pricing, charge.pricing_quantity)
+            self.list_cost = EXACT.add(self.list_cost, charge.list_cost)
+        if WORSE[charge.certainty] > WORSE[self.certainty]:
+            self.certainty = charge.certainty
+        disputed = charge.disputed
+        if disputed is None or disputed.list_cost is None or self.disputed_cost is None:
+            self.disputed_cost = None
+        else:
+            self.disputed_cost = EXACT.add(self.disputed_cost, disputed.list_cost)
+
+    def finished(self) -> MonthLine:
+        first = self.first
+        priced = first.state is ChargeState.PRICED
+        disputed = first.disputed
+        charge = replace(
+            first,
+            instances=self.instances,
+            consumed_quantity=self.consumed,
+            pricing_quantity=self.pricing if priced else None,
+            list_cost=self.list_cost if priced else None,
+            certainty=self.certainty,
+            disputed=disputed and replace(disputed, list_cost=self.disputed_cost),
+        )
+        if self.pool is None:
+            overage = (_at_rate(first, self.pricing),) if self.pricing else ()
+            return MonthLine(charge, overage=overage)
+        parts = sorted(self.overage.items(), key=lambda item: item[0] or ZERO)
+        return MonthLine(charge, self.allowance_used, tuple(part for _, part in parts), self.beyond)
+
+
+def add_up_month(jobs: Iterable[JobCharges], plan: Plan) -> Month:
+    """The month's lines under a plan, and each job's part in them.
+
+    Args:
+        jobs: in any order; each once.
+        plan: the one whose rates the charges were rated by.
+
+    Raises:
+        RateError: the charges are in several currencies, or not in the plan's.
+    """
+    pools: dict[Bucket, _Pool] = {}
+    lines: dict[_LineKey, _Line] = {}
+    months = []
+    for job in sorted(jobs, key=lambda job: (job.ended_at, job.job_id)):
+        lists: dict[Bucket, Decimal] = {}
+        costs: dict[Bucket, Decimal] = {}
+        unrated = 0
+        for key, charge in sorted(((_key(charge), charge) for charge in job.charges), key=_first):
+            line = lines.get(key)
+            if line is None:
+                line = lines[key] = _new_line(charge, plan, pools)
+            line.add(charge)
+            if charge.list_cost is None:
+                unrated += charge.state is ChargeState.UNRATED
+                continue
+            bucket = line.bucket
+            cost = charge.list_cost
+            if line.pool is not None:
+                cost = _through_pool(line, line.pool, charge, overage=plan.overage)
+            lists[bucket] = EXACT.add(lists.get(bucket, ZERO), charge.list_cost)
+            costs[bucket] = EXACT.add(costs.get(bucket, ZERO), cost)
+        months.append(JobMonth(job.job_id, lists, costs, unrated))
+    ordered = tuple(line.finished() for _, line in sorted(lines.items(), key=lambda item: item[0]))
+    return Month(ordered, tuple(months), _currency(ordered, plan))
+
+
+def _new_line(charge: Charge, plan: Plan, pools: dict[Bucket, _Pool]) -> _Line:
+    bucket = charge.provider, charge.meter
+    if charge.pricing_unit is None:
+        return _Line(charge, bucket, None, ZERO)
+    return _Line(charge, bucket, _pool(plan, pools, charge), unit(charge.pricing_unit).factor)
+
+
+def _through_pool(line: _Line, pool: _Pool, charge: Charge, *, overage: bool) -> Decimal:
+    """What a charge costs once the allowance has taken its part."""
+    covered, past = pool.take(charge, line.factor)
+    line.allowance_used = EXACT.add(line.allowance_used, covered)
+    if not overage:
+        line.beyond = EXACT.add(line.beyond, past)
+        return ZERO
+    total = ZERO
+    for part in pool.price(past, charge, line.factor):
+        before = line.overage.get(part.over)
+        line.overage[part.over] = part if before is None else _together(before, part)
+        total = EXACT.add(total, part.cost)
+    return total
+
+
+def _pool(plan: Plan, pools: dict[Bucket, _Pool], charge: Charge) -> _Pool | None:
+    if charge.provider != plan.provider or _is_add_on(charge):
+        return None
+    allowance: Allowance | None = plan.allowance(charge.meter)
+    tiers = plan.overage_tiers(charge.meter)
+    if allowance is None and tiers is None:
+        return None
+    if allowance is not None and not allowance.covers(charge.attributes):
+        return None
+    bucket = charge.provider, charge.meter
+    if bucket not in pools:
+        left = ZERO if allowance is None else allowance.base_quantity
+        pools[bucket] = _Pool(left, tiers)
+    return pools[bucket]
+
+
+def _is_add_on(charge: Charge) -> bool:
+    return "add-on" in (charge.rate_id or "").split("/")
+
+
+def _at_rate(charge: Charge, quantity: Decimal) -> TierCost:
+    price = charge.unit_price or ZERO
+    return TierCost(None, quantity, price, EXACT.multiply(quantity, price))
+
+
+def _together(one: TierCost, other: TierCost) -> TierCost:
+    return TierCost(
+        one.over,
+        EXACT.add(one.quantity, other.quantity),
+        one.unit_price,
+        EXACT.add(one.cost, other.cost),
+    )
+
+
+def _first(item: tuple[_LineKey, Charge]) -> _LineKey:
+    return item[0]
+
+
+def _key(charge: Charge) -> _LineKey:
+    return (
+        charge.meter,
+        charge.provider,
+        charge.model,
+        tuple(sorted(charge.attributes.items())),
+        charge.state,
+        charge.rate_id or "",
+        charge.reason,
+    )
+
+
+def _currency(lines: Sequence[MonthLine], plan: Plan) -> str:
+    # Nothing is nothing in every currency: the catalog's explicit 0 for one's own server is in USD.
+    found = sorted({line.charge.currency or "" for line in lines if line.charge.list_cost})
+    if len(found) > 1:
+        raise RateError(
+            f"the charges are in {' and '.join(found)}, and are not added up across currencies;"
+            " give all rates in use the same one"
+        )
+    currency = found[0] if found else plan.currency
+    if currency != plan.currency and (plan.base_fee or plan.commitment or plan.monthly_credits):
+        raise RateError(
+            f"the charges are in {currency}, plan {plan.plan_id!r} is in {plan.currency};"
+            " they are not added up across currencies"
+        )
+    return currency
