@@ -85,7 +85,7 @@ def _of(record: Any, meter: str) -> list[Any]:
 def _assert_times_are_the_servers(record: Any, joins: tuple[ServerParticipant, ...]) -> None:
     """Every join is metered once, from the server's joined_at to the leave in its log."""
     connections = {
-        item["instance_id"].split("/")[2]: item for item in _of(record, "participant_connection")
+        item["instance_id"].split("/")[-2]: item for item in _of(record, "participant_connection")
     }
     assert connections.keys() == {join.sid for join in joins}
     for join in joins:

@@ -69,7 +69,7 @@ def prepare_death(step: str) -> None:
         "end is not flushed": (JournalWriter, "finish"),
         "end is flushed": (JournalWriter, "finish"),
         "before it is stored": (settle, "settle_run"),
-        "stored, not rated": (settle, "rate_job"),
+        "stored, not rated": (settle, "_rate"),
         "rated, not logged": (settle, "log_record"),
         "logged, not retired": (settle, "retire"),
         "retired": (settle, "retire"),

@@ -34,7 +34,7 @@ async def test_each_side_of_a_server_restart_is_a_connection_of_its_own(
     assert record.status == "complete"
     assert len(again.of_room(room_name).participants) == 4
     metered_joins = {
-        item.instance_id.split("/")[1]: item
+        item.instance_id.split("/")[-2]: item
         for item in record.usage
         if item.meter == "participant_connection"
     }
