@@ -6,14 +6,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from metering import MeteringError
+from metering import MeteringError, __version__
 from metering import cli as meter_cli
 
 from .errors import TranscriberError
@@ -192,7 +191,7 @@ def doctor(as_json: meter_cli.AsJson = False) -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"tallyroom {version('tallyroom')}")
+        typer.echo(f"tallyroom {__version__}")
         raise typer.Exit
 
 

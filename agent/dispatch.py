@@ -26,7 +26,7 @@ from .settings import AgentSettings
 POLL_SECONDS = 0.25
 ASK_AGAIN_SECONDS = 4.0
 """A registered worker answers in well under a second; a dispatch without a job by then is lost."""
-JOIN_SECONDS = 15.0
+JOIN_SECONDS = 20.0
 """From dispatch to room where a process has to be started first; who needs longer never comes."""
 MAX_ROOM_NAME = 256
 
@@ -91,8 +91,10 @@ class _Asker:
     async def ask(
         self, began: float, on_asking_again: Callable[[], None], *, force: bool
     ) -> Dispatched:
-        if not force:
+        # Of a room that is not there yet nobody answers for the dispatches, for seconds.
+        if not force and await self._room_is_there():
             await self._refuse_second()
+            await self._refuse_rival(None)
         while True:
             created = await self._livekit.agent_dispatch.create_dispatch(
                 api.CreateAgentDispatchRequest(
@@ -126,17 +128,20 @@ class _Asker:
                     " use --force to send another"
                 )
 
-    async def _refuse_rival(self, ours: api.AgentDispatch) -> None:
+    async def _refuse_rival(self, ours: api.AgentDispatch | None) -> None:
         """Of two who ask at the same moment, before either's agent is there, the later gives way.
 
-        LiveKit's own stamps and ids decide, so both come to the same answer.
+        LiveKit's own stamps and ids decide, so both come to the same answer. Before `ours` there is
+        only our own clock to hold the others' against.
         """
         dispatches = {found.id: found for found in await self._dispatches()}
-        asked_at = dispatches.get(ours.id, ours).state.created_at
+        our_id = ours.id if ours else ""
+        stamped = dispatches.get(our_id, ours)
+        asked_at = stamped.state.created_at if stamped else time.time_ns()
         for other in dispatches.values():
-            if other.id == ours.id or other.agent_name != self._agent_name:
+            if other.id == our_id or other.agent_name != self._agent_name:
                 continue
-            is_first = (other.state.created_at, other.id) < (asked_at, ours.id)
+            is_first = ours is None or (other.state.created_at, other.id) < (asked_at, our_id)
             if is_first and _may_still_come(other, asked_at):
                 raise DispatchError(
                     f"room {self._room_name!r} is being given a transcriber already"
@@ -149,18 +154,23 @@ class _Asker:
 
     async def _until_in_room(self, dispatch_id: str) -> models.ParticipantInfo | None:
         """The agent that came for a dispatch, or None if no worker has taken it in time."""
-        deadline = time.monotonic() + ASK_AGAIN_SECONDS
-        taken = False
-        while taken or time.monotonic() < deadline:
+        began = time.monotonic()
+        job_id = None
+        while time.monotonic() < began + (JOIN_SECONDS if job_id else ASK_AGAIN_SECONDS):
             for participant in await self._participants():
                 if participant.attributes.get(DISPATCH_ATTRIBUTE) == dispatch_id:
                     return participant
-            taken = await self._is_taken(dispatch_id)
+            job_id = await self._job_of(dispatch_id)
             await asyncio.sleep(POLL_SECONDS)
+        if job_id:
+            raise DispatchError(
+                f"job {job_id} was taken {JOIN_SECONDS:g} s ago and has not come into the room;"
+                f" see the worker's log, and `tallyroom show {job_id}`"
+            )
         return None
 
-    async def _is_taken(self, dispatch_id: str) -> bool:
-        """Whether a worker has a job for the dispatch.
+    async def _job_of(self, dispatch_id: str) -> str | None:
+        """The job that a worker has for the dispatch, None if nobody has taken it yet.
 
         Raises:
             DispatchError: a worker has it no more. LiveKit says of a job that was declined for good
@@ -168,14 +178,18 @@ class _Asker:
         """
         found = await self._livekit.agent_dispatch.get_dispatch(dispatch_id, self._room_name)
         if found is None or not found.state.jobs:
-            return False
+            return None
         job: agent_proto.Job = found.state.jobs[0]
         if job.state.status in _OVER:
             raise DispatchError(
                 f"job {job.id} was declined or is over{job.state.error and ': ' + job.state.error};"
                 f" see `tallyroom show {job.id}`"
             )
-        return True
+        return job.id
+
+    async def _room_is_there(self) -> bool:
+        asked = api.ListRoomsRequest(names=[self._room_name])
+        return bool((await self._livekit.room.list_rooms(asked)).rooms)
 
     async def _dispatches(self) -> list[api.AgentDispatch]:
         try:

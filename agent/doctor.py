@@ -25,7 +25,8 @@ from .errors import SettingsError, TranscriberError
 from .providers import EMBEDDED, check_request, warm_up
 from .request import TranscriptionRequest
 from .server_api import check_server, probe_server
-from .settings import NONE, AgentSettings, parse_choice
+from .settings import NONE, AgentSettings, ModelChoice, parse_choice
+from .speech_model import check_model
 
 LOW_DISK_BYTES = 500 * 10**6
 MIN_SECRET_BYTES = 32
@@ -83,10 +84,14 @@ async def check_worker(settings: AgentSettings) -> None:
     Raises:
         DispatchError: LiveKit's URL or keys are missing, the server is not there or refuses them.
         SettingsError: no such STT provider, or no key for it.
+        SpeechModelError: there is no such embedded model.
         MeteringError: a setting of the meter, its plan, or the rate file, cannot be used.
     """
     check_server(settings)
     check_request(settings.model_copy(update={"tenants": ()}), TranscriptionRequest())
+    _later_choices(settings)
+    if settings.stt_choice.provider == EMBEDDED:
+        await asyncio.to_thread(check_model, settings.stt_choice.model)
     meter = MeterSettings.load()
     load_card(meter.rates)
     find_plan(load_plans(meter.rates), meter.resolved_plan)
@@ -105,16 +110,20 @@ async def _server(settings: AgentSettings) -> str:
     return f"{settings.livekit_url}, {rooms} room(s) open"
 
 
+def _later_choices(settings: AgentSettings) -> list[ModelChoice]:
+    return [
+        parse_choice(variable, value)
+        for variable, value in (("TALLYROOM_LLM", settings.llm), ("TALLYROOM_TTS", settings.tts))
+        if value != NONE
+    ]
+
+
 async def _keys(settings: AgentSettings) -> str:
     secret = settings.livekit_api_secret.get_secret_value()
     if secret and len(secret.encode()) < MIN_SECRET_BYTES:
         raise _Problem(f"LIVEKIT_API_SECRET is shorter than {MIN_SECRET_BYTES} bytes; make another")
     needed = {"deepgram": settings.deepgram_api_key, "openai": settings.openai_api_key}
-    choices = [settings.stt_choice] + [
-        parse_choice(variable, value)
-        for variable, value in (("TALLYROOM_LLM", settings.llm), ("TALLYROOM_TTS", settings.tts))
-        if value != NONE
-    ]
+    choices = [settings.stt_choice, *_later_choices(settings)]
     for choice in choices:
         key = needed.get(choice.provider)
         if key is not None and not key.get_secret_value():

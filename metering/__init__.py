@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .usage import Meter as Meter
     from .usage import Usage as Usage
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "Certainty": "usage",
     "Hosting": "settings",
@@ -40,7 +42,7 @@ _HOMES = {
     "record_declined": "job_meter",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

@@ -101,7 +101,7 @@ class Ledger:
         """
         with self._translated():
             if self._url.get_backend_name() == "sqlite" and self._url.database:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+                self._make_folder(Path(self._url.database).parent)
             self._shared = shared_engine(self._url)
             if self._shared is not None:
                 self._shared.acquire()
@@ -112,6 +112,15 @@ class Ledger:
         except BaseException:
             await self.close()
             raise
+
+    @staticmethod
+    def _make_folder(folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise LedgerError(
+                f"{folder} cannot be a folder ({error.strerror}); set TALLYROOM_DATA_DIR"
+            ) from error
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 from livekit import api
@@ -13,6 +14,7 @@ from demo.server import LocalServer
 from demo.speaker import Speaker
 from demo.worker_process import LogEntry
 from tests.e2e.agent.conftest import Ran, Tallyroom, own_worker
+from tests.e2e.metering.metered import AGENT_NAME, metered
 
 HOSTILE_NAMES = {
     "slashes and dots": "../../etc/passwd/..",
@@ -77,6 +79,20 @@ async def test_of_two_who_ask_at_the_same_moment_one_is_refused(
         assert "--force" in assert_refused(refused)
         (sent,) = [ran.json for ran in asked if not ran.code]
     await tallyroom.record(sent["job_id"])
+
+
+async def test_a_job_that_was_taken_and_never_comes_is_named(
+    livekit_server: LocalServer, room_name: str, tmp_path: Path
+) -> None:
+    """Here because it is another program's agent, which does not say whose dispatch it came for."""
+    async with metered(livekit_server, tmp_path) as on:
+        ran = await Tallyroom(on.worker, tmp_path).run(
+            "dispatch", room_name, TALLYROOM_AGENT_NAME=AGENT_NAME
+        )
+        line = assert_refused(ran)
+        taken = [entry["job_id"] for entry in on.worker.log if "dispatch_id" in entry]
+    # The server can take a few seconds to know of the worker: it may have been asked again.
+    assert any(f"job {job_id} was taken" in line for job_id in taken)
 
 
 async def decline(

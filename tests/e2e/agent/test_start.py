@@ -22,12 +22,13 @@ def refusal(ran: Ran) -> str:
     [
         ("start", {"LIVEKIT_API_SECRET": "wrong" * 8}, (), "LIVEKIT_API_SECRET"),
         ("dev", {"LIVEKIT_URL": "ws://127.0.0.1:9"}, (), "check LIVEKIT_URL"),
-        ("start", {"LIVEKIT_URL": "nonsense"}, (), "check LIVEKIT_URL"),
+        ("start", {"LIVEKIT_URL": "nonsense"}, (), "LIVEKIT_URL='nonsense' is no URL"),
+        ("start", {"TALLYROOM_STT": "faster-whisper/nope"}, (), "speech model 'nope'"),
         ("start", {}, ("--url", "ws://127.0.0.1:9"), "ws://127.0.0.1:9 cannot be reached"),
         ("start", {}, ("--api-secret=" + "wrong" * 8,), "LIVEKIT_API_SECRET"),
     ],
 )
-async def test_a_server_that_it_cannot_work_for(
+async def test_a_server_or_model_that_it_cannot_work_with(
     livekit_server: LocalServer,
     tmp_path_factory: pytest.TempPathFactory,
     command: str,

@@ -62,8 +62,7 @@ async def test_a_server_that_is_not_there() -> None:
 @pytest.mark.parametrize("url", ["localhost:7880", "not a url", "http://"])
 async def test_what_is_no_address(url: str) -> None:
     message = await refusal(settings(url))
-    assert message.startswith(url)
-    assert "LIVEKIT_URL" in message
+    assert message.startswith(f"LIVEKIT_URL={url!r} is no URL")
 
 
 @pytest.mark.parametrize("status", [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN])

@@ -381,7 +381,9 @@ def file(tmp_path: Path) -> Path:
 
 async def test_a_folder_that_cannot_be_made(file: Path) -> None:
     path = file / "data" / "ledger.sqlite3"
-    assert await refused(url_of(path)) == f"store {path}: Not a directory"
+    assert await refused(url_of(path)) == (
+        f"{path.parent} cannot be a folder (Not a directory); set TALLYROOM_DATA_DIR"
+    )
 
 
 async def test_a_folder_in_the_files_place(tmp_path: Path) -> None:
