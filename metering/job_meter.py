@@ -236,13 +236,13 @@ class JobMeter:
         self._requests.close()
         self._connections.close()
         self._recorder.close_all()
-        failed = reason == JOB_CRASHED or self._error
+        has_failed = reason == JOB_CRASHED or self._error
         self._write(
             {
                 "kind": "end",
                 "at": self._clock.elapsed_us(),
-                "status": Status.FAILED if failed else Status.COMPLETE,
-                "error": self._error or (JOB_CRASHED if failed else ""),
+                "status": Status.FAILED if has_failed else Status.COMPLETE,
+                "error": self._error or (JOB_CRASHED if has_failed else ""),
             }
         )
         if self._journal:

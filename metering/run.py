@@ -275,7 +275,8 @@ class _Folder:
         elif kind == "usage":
             completed = Usage.from_json(entry["usage"])
             self._open.pop((completed.instance_id, completed.meter), None)
-            self._open.pop((str(entry.get("instead_of")), completed.meter), None)
+            if "instead_of" in entry:
+                self._open.pop((str(entry["instead_of"]), completed.meter), None)
             self._note(completed)
         elif kind == "withdrawn":
             for meter in entry["meters"]:

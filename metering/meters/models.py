@@ -119,22 +119,7 @@ class ModelMeter:
         if isinstance(model, AgentSession):
             self._watch_session(model, provider)
         elif isinstance(model, llm.RealtimeSession):
-            model.on("metrics_collected", lambda event: self._reported(event, None, provider))
-            self._responses.append(
-                ResponseWatch(
-                    model,
-                    lambda event: self._reported(event, None, provider),
-                    begun=lambda model, response_id: self._response_begun(
-                        provider or _slug(model.provider, model.label), model.model, response_id
-                    ),
-                    over=lambda model, response_id: self._recorder.withdraw(
-                        self._recorder.instance_id(
-                            provider or _slug(model.provider, model.label), response_id
-                        ),
-                        _RESPONSE_METERS,
-                    ),
-                )
-            )
+            self._watch_realtime(model, provider)
         else:
             self._watch_plugin(model, provider)
 
@@ -157,6 +142,26 @@ class ModelMeter:
         )
         session.on("agent_state_changed", lambda event: found())
         found()
+
+    def _watch_realtime(self, session: llm.RealtimeSession[Any], provider: str | None) -> None:
+        model = session.realtime_model
+        slug = provider or _slug(model.provider, model.label)
+
+        def reported(event: Any) -> None:
+            self._reported(event, None, provider)
+
+        def begun(response_id: str) -> None:
+            # From now on it stands in the journal: the session may break, the process be killed.
+            instance_id = self._recorder.instance_id(slug, response_id)
+            for usage in self._sizeless(instance_id, slug, model.model, _RESPONSE_METERS):
+                self._recorder.under_way(replace(usage, provider_ref=response_id))
+
+        def over(response_id: str) -> None:
+            instance_id = self._recorder.instance_id(slug, response_id)
+            self._recorder.withdraw(instance_id, _RESPONSE_METERS)
+
+        session.on("metrics_collected", reported)
+        self._responses.append(ResponseWatch(session, reported, begun=begun, over=over))
 
     def _watch_plugin(self, model: Model, provider: str | None) -> None:
         def collected(event: Any) -> None:
@@ -188,12 +193,6 @@ class ModelMeter:
         by_label = model is None or label.startswith("livekit.")
         of_plugin = _slug(whose, label if by_label else type(model).__module__)
         self._collected(provider or of_plugin, of_plugin, event, on_wire=self._on_wire(whose, what))
-
-    def _response_begun(self, provider: str, model: str, response_id: str) -> None:
-        """It stands in the journal from now on: the session may break, the process be killed."""
-        instance_id = self._recorder.instance_id(provider, response_id)
-        for usage in self._sizeless(instance_id, provider, model, _RESPONSE_METERS):
-            self._recorder.under_way(replace(usage, provider_ref=response_id))
 
     def _on_wire(self, host: str, model: str) -> bool:
         """Whether the requests of a plugin that names its host as its provider are counted there.

@@ -22,8 +22,8 @@ Report = Callable[[metrics.RealtimeModelMetrics], None]
 class ResponseWatch:
     """Follows the responses of one session; `report` takes those that the plugin does not tell of.
 
-    `begun` is called with the model and the id of each that begins, `over` once it has been
-    reported. A session of another plugin passes no such events on, and is not followed.
+    `begun` is called with the id of each that begins, `over` once it has been reported. A session
+    of another plugin passes no such events on, and is not followed.
     """
 
     def __init__(
@@ -31,8 +31,8 @@ class ResponseWatch:
         session: llm.RealtimeSession[Any],
         report: Report,
         *,
-        begun: Callable[[llm.RealtimeModel, str], None],
-        over: Callable[[llm.RealtimeModel, str], None],
+        begun: Callable[[str], None],
+        over: Callable[[str], None],
     ) -> None:
         self._model = session.realtime_model
         self._report = report
@@ -56,7 +56,7 @@ class ResponseWatch:
         if not isinstance(response_id, str):
             return
         if kind == "response.created":
-            self._begun(self._model, response_id)
+            self._begun(response_id)
             return
         self._done[response_id] = response
         # The plugin handles it as soon as this has returned, before anything else can run.
@@ -65,7 +65,7 @@ class ResponseWatch:
     def _tell(self, response_id: str) -> None:
         if response_id in self._told:
             self._told.discard(response_id)
-            self._over(self._model, response_id)
+            self._over(response_id)
             return
         response = self._done.pop(response_id, None)
         usage = response.get("usage") if response else None
@@ -89,4 +89,4 @@ class ResponseWatch:
                 ),
             )
         )
-        self._over(self._model, response_id)
+        self._over(response_id)
