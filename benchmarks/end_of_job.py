@@ -23,7 +23,7 @@ import psycopg
 from metering.journal import SUFFIX
 from metering.ledger.queries import cost_record, job_ids
 from metering.ledger.store import Ledger
-from metering.settle import SETTLED_FOLDER
+from metering.sweeping import SETTLED_FOLDER
 from tests.postgres import NoPostgres, cluster
 
 from .crowd import Done, run_crowd

@@ -21,7 +21,7 @@ from typing import Any
 
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
-from metering.settle import settle_at_end, settle_journal
+from metering.sweeping import settle_journal
 
 from .jobs import settings, write_journal
 from .report import percentile, print_machine, print_table
@@ -47,11 +47,18 @@ def peak_bytes() -> int:
     raise RuntimeError("no VmHWM in /proc/self/status: this needs Linux")
 
 
+async def settle(folder: Path, journal: Path) -> None:
+    """Settle a journal on a store that is opened for it."""
+    mine = settings(folder)
+    async with Ledger(mine.ledger_url) as ledger:
+        await settle_journal(journal, ledger, mine)
+
+
 def settle_one(folder: Path, size: int) -> dict[str, float]:
     """In a process of its own: settle a job of so many instances."""
     before = peak_bytes()
     began = time.perf_counter()
-    settle_at_end(folder / "journals" / "run_1.journal", settings(folder))
+    asyncio.run(settle(folder, folder / "journals" / "run_1.journal"))
     return {"seconds": time.perf_counter() - began, "before": before, "peak": peak_bytes()}
 
 
@@ -80,11 +87,11 @@ def use_store(folder: Path, size: int) -> dict[str, float]:
         async with Ledger(mine.ledger_url) as ledger:
             settling = iter(journals)
 
-            async def settle() -> object:
-                return await settle_journal(next(settling), ledger, mine, with_usage=False)
+            async def settle_next() -> object:
+                return await settle_journal(next(settling), ledger, mine)
 
             return {
-                "settle": await _median(repeats, settle),
+                "settle": await _median(repeats, settle_next),
                 "list": await _median(repeats, lambda: list_jobs(ledger)),
                 "show": await _median(repeats, lambda: cost_record(ledger, "AJ_1")),
             }
@@ -104,7 +111,7 @@ async def _median(repeats: int, work: Callable[[], Awaitable[object]]) -> float:
 
 def fill(folder: Path, size: int) -> None:
     """A store with so many jobs: one that was settled, and copies of its rows under other ids."""
-    settle_at_end(write_journal(folder, 1, _INSTANCES_OF_STORED), settings(folder))
+    asyncio.run(settle(folder, write_journal(folder, 1, _INSTANCES_OF_STORED)))
     numbers = "WITH RECURSIVE copies(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM copies"
     numbers += f" WHERE n < {size})" if size > 1 else " LIMIT 0)"
     with closing(sqlite3.connect(folder / "ledger.sqlite3", isolation_level=None)) as store:

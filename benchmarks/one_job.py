@@ -30,7 +30,7 @@ def warm_up(folder: Path, count: int) -> None:
     async def settle() -> None:
         async with module.Ledger.in_memory() as ledger:
             run = fold([*entries(0, count), END])
-            await module.settle_run(run, ledger, settings(folder), False)
+            await module.settle_runs([run], ledger, settings(folder))
 
     asyncio.run(settle())
 
@@ -46,8 +46,8 @@ def hold(folder: Path, url: str, number: int, count: int) -> Callable[[], None]:
         journal.append(entry)
 
     async def settle() -> None:
-        module = await asyncio.to_thread(importlib.import_module, "metering.settle")
-        await asyncio.to_thread(module.settle_at_end, journal.path, mine)
+        module = await asyncio.to_thread(importlib.import_module, "metering.sweeping")
+        await asyncio.to_thread(module.settle_at_end, journal, mine)
 
     # A job has been running its event loop all along.
     runner = asyncio.Runner()

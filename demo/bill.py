@@ -15,7 +15,7 @@ from metering.pricing.rating import rate
 from metering.record import CostRecord, RecordUsage
 from metering.run import Run
 from metering.settings import MeterSettings
-from metering.settle import running
+from metering.sweeping import running
 from metering.usage import Usage
 
 from .server_log import ServerParticipant, Timeline

@@ -19,7 +19,7 @@ from .errors import BackupError, LedgerError
 from .journal import MAX_LINE_BYTES, SUFFIX, try_lock
 from .ledger.database import BUSY_TIMEOUT_SECONDS, advice, parse_url
 from .settings import MeterSettings
-from .settle import QUARANTINE_FOLDER, SETTLED_FOLDER
+from .sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER
 
 OUTBOX_FOLDER = "outbox"
 """Where in the data folder an `Outbox` is looked for."""

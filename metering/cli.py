@@ -25,7 +25,8 @@ from .prune import prune as prune_old
 from .record import CostRecord, JobSummary
 from .run import Run, Status
 from .settings import MeterSettings
-from .settle import rate_job, running, sweep
+from .settle import rate_job
+from .sweeping import running, sweep
 from .tables import jobs_table, plain, print_record
 from .usage import format_stamp
 
@@ -152,7 +153,7 @@ def rerate(
         load_card(settings.rates)  # By hand a broken rate file is refused, and rates nothing.
         async with Ledger(settings.ledger_url) as ledger:
             await refuse_pruned(ledger, job)
-            return await rate_job(await cost_record(ledger, job), ledger, settings)
+            return await rate_job(job, ledger, settings)
 
     record = run(work)
     if as_json:
@@ -166,7 +167,12 @@ def recover(as_json: AsJson = False) -> None:
     """Settle the journals of dead jobs now, as the sweeper does each minute."""
 
     async def work() -> list[CostRecord]:
-        return await sweep(MeterSettings.load())
+        settings = MeterSettings.load()
+        settled = await sweep(settings)
+        if not as_json:
+            return settled
+        async with Ledger(settings.ledger_url) as ledger:
+            return [await cost_record(ledger, record.job_id) for record in settled]
 
     records = run(work)
     if as_json:

@@ -33,6 +33,7 @@ from .meters.connections import ConnectionMeter
 from .meters.models import ModelMeter, Watched
 from .meters.requests import RequestMeter
 from .meters.room import RoomMeter
+from .own_loop import in_own_loop
 from .recorder import Recorder
 from .run import Run, RunInfo, Status, fold
 from .settings import MeterSettings
@@ -252,12 +253,13 @@ class JobMeter:
     async def _settle(self, journal: JournalWriter | None) -> None:
         # SQL and prices come into the process only now that the meeting is over, and on a thread:
         # other shutdown callbacks run on the loop meanwhile.
-        settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
+        sweeping = await asyncio.to_thread(importlib.import_module, "metering.sweeping")
         if journal is None or journal.unwritten:
+            settle = importlib.import_module("metering.settle")
             run = fold(self._entries or ()) if journal is None else whole_run(journal)
-            await settle.settle_in_memory(run, self._settings)
+            await in_own_loop(lambda: settle.settle_in_memory(run, self._settings))
             return
-        await asyncio.to_thread(settle.settle_at_end, journal.path, self._settings)
+        await asyncio.to_thread(sweeping.settle_at_end, journal, self._settings)
 
 
 def whole_run(journal: JournalWriter) -> Run:
@@ -281,9 +283,9 @@ async def record_declined(
     """
     settings = settings or _settings_or_defaults()
     await asyncio.to_thread(_write_declined, info, reason, settings)
-    settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
+    sweeping = await asyncio.to_thread(importlib.import_module, "metering.sweeping")
     try:
-        await settle.sweep(settings, with_usage=False)
+        await in_own_loop(lambda: sweeping.sweep(settings))
     except MeteringError as error:
         failed(Operation.SETTLE)
         logger.error("a declined job is not settled yet, its journal is kept: %s", error)

@@ -150,6 +150,18 @@ class JournalWriter:
         """Whole lines that could not be written; of interest after `finish`."""
         return bytes(self._unwritten)
 
+    def hand_over(self) -> None:
+        """Let others settle a journal that is finished."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def take_back(self) -> bool:
+        """Lock it again, once nobody else has it; returns whether it is still there to be settled.
+
+        Blocks for as long as somebody settles it.
+        """
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return _is_at(self._fd, self.path)
+
     def release(self) -> None:
         """Close the file, and with it give up the lock."""
         os.close(self._fd)
@@ -253,12 +265,19 @@ def try_lock(path: Path) -> IO[bytes] | None:
         raise JournalError(f"cannot open journal {path}: {error.strerror}") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+        if _is_at(file.fileno(), path):
             return file
     except OSError:
         pass
     file.close()
     return None
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def retire(path: Path, folder: str) -> Path:

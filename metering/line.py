@@ -2,9 +2,10 @@
 
 SQLite lets one write at a time, and everybody else asks again every 100 ms; PostgreSQL lets all of
 them try. With hundreds of jobs ending in the same second the asking and the switching between them
-take longer than the work, and who is served next is chance. So a few settle at once for each core,
-and the others sleep until the kernel wakes them, in the order in which they came. Nothing depends
-on it but time: the store's own locks hold without it, and who has waited too long goes on uncalled.
+take longer than the work, and who is served next is chance. So one settles at a time for each
+core, for others too, and the others sleep until the kernel wakes them, in the order in which they
+came. Nothing depends on it but time: the store's own locks hold without it, and who has waited too
+long goes on uncalled.
 """
 
 from __future__ import annotations
@@ -16,9 +17,6 @@ import random
 import threading
 from pathlib import Path
 
-_AT_ONCE_PER_CORE = 4
-"""One can compute while another waits for the disk or the store."""
-
 
 class Turn:
     """A place in a line, which is a few files in a folder; `is_ours` says if our turn has come.
@@ -27,7 +25,7 @@ class Turn:
     """
 
     def __init__(self, folder: Path) -> None:
-        place = random.randrange(_AT_ONCE_PER_CORE * (os.cpu_count() or 1))
+        place = random.randrange(os.cpu_count() or 1)
         self.is_ours = False
         self._lock = threading.Lock()
         self._waiting = False

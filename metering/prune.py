@@ -22,7 +22,7 @@ from .ledger.store import Ledger
 from .ledger.upkeep import old_usage, prune_usage, run_ends, shipped_heads
 from .run import RunInfo
 from .settings import MeterSettings
-from .settle import SETTLED_FOLDER
+from .sweeping import SETTLED_FOLDER
 
 _JOURNALS_AT_ONCE = 500
 

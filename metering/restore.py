@@ -22,7 +22,7 @@ from .errors import BackupError
 from .journal import SUFFIX, try_lock
 from .ledger.store import Ledger
 from .settings import MeterSettings
-from .settle import sweep
+from .sweeping import sweep
 
 
 class Restored(BaseModel):
@@ -64,7 +64,7 @@ async def restore(settings: MeterSettings, path: Path, *, force: bool = False) -
             await asyncio.to_thread(_place, settings, staged)
     except OSError as error:
         raise BackupError(f"cannot restore into {data}: {error.strerror or error}") from error
-    records = await sweep(settings, with_usage=False)
+    records = await sweep(settings)
     return Restored(
         counts=manifest.counts,
         settled=len(records),

@@ -1,8 +1,8 @@
-"""From a journal to a stored, rated record: the one way in, whoever settles.
+"""From a run to a stored, rated record: the one way in, whoever settles.
 
 The job does it at its end, the sweeper for a job that died, a person by hand. Usage is stored
-before anything is priced, so a broken rate file never costs a measurement; and a journal is only
-retired once all of it is in the store.
+before anything is priced, so a broken rate file never costs a measurement. Runs are settled many at
+a time where there are many: what takes the time is how often a database is asked.
 """
 
 from __future__ import annotations
@@ -10,65 +10,77 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 
-from .errors import JournalCorrupt, LedgerError, MeteringError, RateError
+from .errors import LedgerError, RateError
 from .health import Operation, failed
-from .journal import SUFFIX, retire, try_lock
-from .ledger.queries import ToRate, cost_record, read_to_rate
+from .ledger.queries import cost_record, cost_records
 from .ledger.store import Ledger
-from .ledger.upkeep import pruned_at
-from .line import Turn
+from .ledger.upkeep import pruned_among
+from .ledger.usage_queries import ToRate, read_to_rate
+from .ledger.writing import NewRating
 from .pricing.charges import Charge
 from .pricing.loading import load_card
 from .pricing.rate_card import RateCard
 from .pricing.rating import Rating
 from .record import CostRecord, RecordCharge
-from .run import AnyRun, Run, Status, read_run, scan_run
+from .run import AnyRun, Run
 from .settings import MeterSettings
 from .usage import Usage
 
 logger = logging.getLogger("tallyroom.metering")
 
-SETTLED_FOLDER = "settled"
-QUARANTINE_FOLDER = "unreadable"
-_TURN_SECONDS = 30.0
-"""How long a job waits for others to be settled before it tries all the same."""
+
+async def settle_runs(
+    runs: Sequence[AnyRun], ledger: Ledger, settings: MeterSettings
+) -> list[CostRecord]:
+    """Store runs and rate their jobs; the same run settled again changes nothing.
+
+    Returns:
+        The record of each job, in the order of the runs, without its usage: a job can have more of
+        it than fits in memory.
+
+    Raises:
+        LedgerError: the store cannot take them; none of them is stored then.
+    """
+    job_ids = list(dict.fromkeys(run.info.job_id for run in runs))
+    new = await ledger.store_runs(runs)
+    grown = {run.info.job_id for run in runs if run.info.run_id in new}
+    pruned = await pruned_among(ledger, job_ids)
+    for job_id in sorted(grown & set(pruned)):
+        # Rated from what is left its total would shrink; `verify` names what is in no rating.
+        failed(Operation.SETTLE)
+        logger.error("a run of a pruned job is stored and not rated: %s", job_id)
+    unchanged = [job_id for job_id in job_ids if job_id not in grown and job_id not in pruned]
+    due = grown - set(pruned) | set(await _unfinished(unchanged, ledger, settings))
+    await _rate([job_id for job_id in job_ids if job_id in due], ledger, settings)
+    return await cost_records(ledger, job_ids)
 
 
-async def settle_run(
-    run: AnyRun, ledger: Ledger, settings: MeterSettings, with_usage: bool = True
-) -> CostRecord:
-    """Store a run and rate its job; the same run settled again changes nothing.
-
-    The returned record has no usage unless it is asked for `with_usage`: a job can have more of it
-    than fits in memory.
+async def settle_run(run: AnyRun, ledger: Ledger, settings: MeterSettings) -> CostRecord:
+    """Settle one run, as `settle_runs` does; returns its job's whole record.
 
     Raises:
         LedgerError: the store cannot take it; nothing of it is stored then.
     """
-    job_id = run.info.job_id
-    is_new = await ledger.store_run(run)
-    is_pruned = await pruned_at(ledger, job_id) is not None
-    if is_new and is_pruned:
-        # Rated from what is left its total would shrink; `verify` names what is in no rating.
-        failed(Operation.SETTLE)
-        logger.error("a run of a pruned job is stored and not rated: %s", job_id)
-    if is_new and not is_pruned:
-        return await _rate(job_id, ledger, settings, with_usage)
-    record = await cost_record(ledger, job_id, with_usage=with_usage)
-    if is_pruned or (record.revision and not await _misses_usage(record, ledger, settings)):
-        return record
-    return await _rate(job_id, ledger, settings, with_usage)
+    await settle_runs([run], ledger, settings)
+    return await cost_record(ledger, run.info.job_id)
 
 
-async def _misses_usage(record: CostRecord, ledger: Ledger, settings: MeterSettings) -> bool:
-    """Whether its rating lacks usage that is stored: whoever stored that died before rating it."""
-    charges, _, _ = await _charges(ledger, record.job_id, settings)
-    return Counter(map(_measured, charges)) != Counter(map(_measured, record.charges))
+async def _unfinished(job_ids: Sequence[str], ledger: Ledger, settings: MeterSettings) -> list[str]:
+    """Jobs that are not rated, or whose rating lacks usage: whoever stored that died before."""
+    if not job_ids:
+        return []
+    rated = await _charges(job_ids, ledger, settings)
+    return [
+        record.job_id
+        for record in await cost_records(ledger, job_ids)
+        if not record.revision
+        or Counter(map(_measured, rated.charges[record.job_id]))
+        != Counter(map(_measured, record.charges))
+    ]
 
 
 def _measured(charge: Charge | RecordCharge) -> tuple[str, str, str, int, Decimal]:
@@ -82,101 +94,73 @@ def _measured(charge: Charge | RecordCharge) -> tuple[str, str, str, int, Decima
     )
 
 
-async def rate_job(record: CostRecord, ledger: Ledger, settings: MeterSettings) -> CostRecord:
+async def rate_job(job_id: str, ledger: Ledger, settings: MeterSettings) -> CostRecord:
     """Rate a job's stored usage by today's rate card, as a new revision beside the old ones.
 
     With a rate file that cannot be used every charge is unrated and says why.
+
+    Raises:
+        JobNotFound: the store has no such job.
+        LedgerError: the store cannot take it.
     """
-    return await _rate(record.job_id, ledger, settings, with_usage=True)
+    await _rate([job_id], ledger, settings)
+    return await cost_record(ledger, job_id)
 
 
-async def _rate(
-    job_id: str, ledger: Ledger, settings: MeterSettings, with_usage: bool
-) -> CostRecord:
-    revision = None
-    # Where another run of the job was settled meanwhile, it is done again with its usage too.
-    while revision is None:
-        charges, version, rated = await _charges(ledger, job_id, settings)
-        revision = await ledger.store_rating(
-            job_id,
-            charges,
-            rate_card=version,
-            hosting=rated.hosting,
-            plan=rated.plan,
-            rated_runs=rated.run_ids,
-        )
-    return await cost_record(ledger, job_id, with_usage=with_usage)
+async def _rate(job_ids: Sequence[str], ledger: Ledger, settings: MeterSettings) -> None:
+    # Where another run of a job was settled meanwhile, it is done again with its usage too.
+    while job_ids:
+        rated = await _charges(job_ids, ledger, settings)
+        ratings = [
+            NewRating(
+                job.job_id,
+                rated.charges[job.job_id],
+                rate_card=rated.rate_card,
+                hosting=job.hosting,
+                plan=job.plan,
+                rated_runs=job.run_ids,
+            )
+            for job in rated.jobs
+        ]
+        stored = await ledger.store_ratings(ratings)
+        job_ids = [job_id for job_id in job_ids if job_id not in stored]
 
 
-async def _charges(
-    ledger: Ledger, job_id: str, settings: MeterSettings
-) -> tuple[list[Charge], str, ToRate]:
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    jobs: list[ToRate]
+    charges: dict[str, list[Charge]]
+    rate_card: str
+
+
+async def _charges(job_ids: Sequence[str], ledger: Ledger, settings: MeterSettings) -> _Rated:
     try:
-        card = await ledger.off_loop(load_card, settings.rates)
-        charges, rated = await _charges_by(card, ledger, job_id)
-        return charges, card.version, rated
+        card = await asyncio.to_thread(load_card, settings.rates)
+        return await _charges_by(card, card.version, ledger, job_ids)
     except RateError as error:
         failed(Operation.RATE)
         logger.error("the rates cannot be used, charges stay unrated: %s", error)
-        unpriced, rated = await _charges_by(RateCard(), ledger, job_id)
+        unpriced = await _charges_by(RateCard(), "", ledger, job_ids)
         reason = f"rates cannot be used: {error}"
-        return [replace(charge, reason=reason) for charge in unpriced], "", rated
+        charges = {
+            job_id: [replace(charge, reason=reason) for charge in its_charges]
+            for job_id, its_charges in unpriced.charges.items()
+        }
+        return replace(unpriced, charges=charges)
 
 
-async def _charges_by(card: RateCard, ledger: Ledger, job_id: str) -> tuple[list[Charge], ToRate]:
-    rating: Rating | None = None
+async def _charges_by(
+    card: RateCard, version: str, ledger: Ledger, job_ids: Sequence[str]
+) -> _Rated:
+    ratings: dict[str, Rating] = {}
 
-    def begin(found: ToRate) -> Callable[[list[Usage]], None]:
-        nonlocal rating
-        rating = Rating(card, found.plan, found.hosting)
+    def begin(job: ToRate) -> Callable[[list[Usage]], None]:
+        rating = ratings[job.job_id] = Rating(card, job.plan, job.hosting)
         return rating.add
 
-    rated = await read_to_rate(ledger, job_id, begin)
-    assert rating is not None
-    return rating.charges("cost"), rated
-
-
-async def settle_journal(
-    path: Path, ledger: Ledger, settings: MeterSettings, *, with_usage: bool = True
-) -> CostRecord:
-    """Settle a journal whose lock the caller holds, log its record, and retire it.
-
-    It is read bit by bit; where the returned record need not be `with_usage`, a journal of any
-    length takes the same memory.
-
-    Raises:
-        JournalCorrupt: it does not say whose run it is.
-        LedgerError: the store cannot take it; the journal stays where it is.
-    """
-    run = await ledger.off_loop(scan_run, path)
-    record = await settle_run(run, ledger, settings, with_usage)
-    await ledger.drop_journal(run.info.run_id)
-    log_record(record)
-    retire(path, SETTLED_FOLDER)
-    return record
-
-
-def settle_at_end(path: Path, settings: MeterSettings) -> None:
-    """Settle the journal of a job that ends, whose lock the caller holds; blocks until it is done.
-
-    For a thread of its own: other shutdown callbacks run meanwhile. Where many jobs of a machine
-    end at once, each waits in line for its turn.
-
-    Raises:
-        JournalCorrupt: it does not say whose run it is.
-        LedgerError: the store cannot take it; the journal stays where it is.
-    """
-
-    async def settle() -> None:
-        async with Ledger(settings.ledger_url, blocking=True) as ledger:
-            await settle_journal(path, ledger, settings, with_usage=False)
-
-    turn = Turn(path.parent)
-    try:
-        turn.wait(_TURN_SECONDS)
-        asyncio.run(settle())
-    finally:
-        turn.give_up()
+    jobs = await read_to_rate(ledger, job_ids, begin)
+    charges = {job_id: rating.charges("cost") for job_id, rating in ratings.items()}
+    return _Rated(jobs, charges, version)
 
 
 async def settle_in_memory(run: Run, settings: MeterSettings) -> CostRecord:
@@ -195,61 +179,6 @@ async def settle_in_memory(run: Run, settings: MeterSettings) -> CostRecord:
             record = await settle_run(run, ledger, settings)
     log_record(record)
     return record
-
-
-async def sweep(settings: MeterSettings, *, with_usage: bool = True) -> list[CostRecord]:
-    """Settle every journal whose run is dead; returns the records, their usage if it is asked for.
-
-    A journal that cannot be read is put aside, one that cannot be stored stays for the next sweep.
-
-    Raises:
-        LedgerError: the store cannot be opened.
-    """
-    records = []
-    # Opened even where nothing is due: a new store is then made here, and not by the first job.
-    async with Ledger(settings.ledger_url) as ledger:
-        for path in sorted(settings.journals_path.glob(f"*{SUFFIX}")):
-            if record := await _settle_if_dead(path, ledger, settings, with_usage):
-                records.append(record)
-    return records
-
-
-async def _settle_if_dead(
-    path: Path, ledger: Ledger, settings: MeterSettings, with_usage: bool
-) -> CostRecord | None:
-    try:
-        lock = try_lock(path)
-        if lock is None:
-            return None
-        with lock:
-            try:
-                return await settle_journal(path, ledger, settings, with_usage=with_usage)
-            except JournalCorrupt as error:
-                kept = retire(path, QUARANTINE_FOLDER)
-                failed(Operation.SETTLE)
-                logger.error("a journal cannot be read, kept at %s: %s", kept, error)
-    except Exception as error:
-        # Whatever is wrong with one journal, the others are not kept waiting for it.
-        failed(Operation.SETTLE)
-        logger.error(
-            "a journal cannot be settled yet: %s",
-            error if isinstance(error, MeteringError) else f"{path}: {type(error).__name__}",
-        )
-    return None
-
-
-def running(settings: MeterSettings) -> list[Run]:
-    """The runs of this machine that go on now, as far as their journals tell."""
-    runs = []
-    for path in sorted(settings.journals_path.glob(f"*{SUFFIX}")):
-        try:
-            if lock := try_lock(path):
-                lock.close()
-                continue
-            runs.append(read_run(path, alive=True))
-        except MeteringError:
-            continue
-    return [run for run in runs if run.status is Status.RUNNING]
 
 
 def log_record(record: CostRecord) -> None:

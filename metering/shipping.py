@@ -92,5 +92,5 @@ async def settle_lost(
         else:
             log_record(record)
             records.append(record)
-        await ledger.drop_journal(run_id)
+        await ledger.drop_journals([run_id])
     return records

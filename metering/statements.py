@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from .billing.sharing import add_up
 from .billing.statement import Statement, make_statement
 from .errors import RateError
 from .ledger.period_queries import PeriodJob, jobs_with_usage
-from .ledger.queries import job_usage
 from .ledger.store import Ledger
+from .ledger.usage_queries import job_usage
 from .pricing.charges import Charge
 from .pricing.hosting import ROOM_PROVIDERS, as_hosted
 from .pricing.loading import load_card
@@ -224,7 +225,7 @@ async def _charge(
         # Another observation of an instance ended in the period than the one that counts.
         if usages:
             for charged in options:
-                await ledger.off_loop(charged.add, job, usages)
+                await asyncio.to_thread(charged.add, job, usages)
 
 
 def _plan_of(jobs: Iterable[PeriodJob], settings: MeterSettings) -> str:

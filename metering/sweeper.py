@@ -18,6 +18,7 @@ from .backlog import Backlog, look
 from .errors import MeteringError
 from .health import Operation
 from .log_privacy import keep_room_names_out
+from .own_loop import in_own_loop
 from .settings import MeterSettings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ async def sweep_forever(interval_seconds: float = INTERVAL_SECONDS) -> None:
     What still waits after a sweep is published as metrics, and logged where it should not.
     """
     # Imported on a thread: a worker whose loop stands still for a second misses dispatches.
-    settle = await asyncio.to_thread(importlib.import_module, "metering.settle")
+    sweeping = await asyncio.to_thread(importlib.import_module, "metering.sweeping")
     complaint = ""
 
     async def sweep() -> None:
@@ -42,11 +43,11 @@ async def sweep_forever(interval_seconds: float = INTERVAL_SECONDS) -> None:
         settings = MeterSettings.load()
         swept = False
         try:
-            await settle.sweep(settings, with_usage=False)
+            await in_own_loop(lambda: sweeping.sweep(settings))
             swept = True
         finally:
             journals = settings.journals_path
-            backlog = await asyncio.to_thread(look, journals, journals / settle.QUARANTINE_FOLDER)
+            backlog = await asyncio.to_thread(look, journals, journals / sweeping.QUARANTINE_FOLDER)
             await asyncio.to_thread(health.publish, backlog, swept=swept)
             complaint = _complain(backlog, complaint)
 
@@ -80,7 +81,7 @@ async def ship_forever() -> None:
             await shipping.ship_journals(ledger, settings)
             await shipping.settle_lost(ledger, settings)
 
-    await _repeat(ship, shipping.SHIP_SECONDS, Operation.SHIP)
+    await _repeat(lambda: in_own_loop(ship), shipping.SHIP_SECONDS, Operation.SHIP)
 
 
 async def _repeat(

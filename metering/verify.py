@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from .errors import MeteringError
 from .journal import SUFFIX, try_lock
-from .ledger.queries import cost_record, job_ids, job_usage, run_quantities, unclaimed
+from .ledger.queries import cost_records, job_ids, run_quantities, unclaimed
 from .ledger.store import Ledger
 from .ledger.upkeep import claimed_since_pruned, not_paid_by_pruned, pruned_at
+from .ledger.usage_queries import job_usage
 from .pricing.exact import EXACT
 from .pricing.loading import load_card
 from .pricing.rate_card import RateCard
@@ -24,7 +25,7 @@ from .pricing.rating import rate
 from .record import RecordCharge
 from .run import read_run
 from .settings import MeterSettings
-from .settle import QUARANTINE_FOLDER, SETTLED_FOLDER
+from .sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER
 
 
 class Discrepancy(BaseModel):
@@ -111,7 +112,7 @@ def _unsettled(settings: MeterSettings) -> Iterator[Discrepancy]:
 async def _record_discrepancies(
     job_id: str, ledger: Ledger, card: RateCard, is_pruned: bool
 ) -> AsyncIterator[Discrepancy]:
-    record = await cost_record(ledger, job_id, with_usage=False)
+    (record,) = await cost_records(ledger, [job_id])
     for charge in record.charges:
         if not _multiplies_out(charge):
             what = f"{charge.meter}: {charge.list_cost} is not quantity times price"

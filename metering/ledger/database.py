@@ -6,24 +6,24 @@ migrations; how a writer waits for another, and what an error means, is each one
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import random
 import sqlite3
-import threading
 import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import URL, Select, Table, event, inspect, text
-from sqlalchemy import create_engine as create_sync_engine
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool, StaticPool
+from sqlalchemy.pool import StaticPool
 
 from ..errors import LedgerError
 from . import schema
@@ -34,7 +34,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 READS_ONLY = "tallyroom_reads_only"
 """An execution option: the transaction will not write, and need not queue with those that do."""
 
-_PATIENCE_MILLISECONDS = 50
+_PATIENCE_SECONDS = 0.05
 MIGRATIONS = Path(__file__).parent / "migrations"
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -66,96 +66,20 @@ def parse_url(url: str) -> URL:
         ) from None
 
 
-_POOLED: dict[str, Any] = {
-    "poolclass": AsyncAdaptedQueuePool,
-    "pool_size": 1,
-    "max_overflow": -1,
-}
-"""One connection is kept for as long as a ledger is open: most need no second one at a time, and to
-connect for each transaction costs as much as the transaction."""
-
-
-class SharedEngine:
-    """The engine that all of a process's ledgers of one store share while they are open.
-
-    It is for whole transactions on one thread each: asynchronous drivers change threads or
-    contexts several times a statement, which cost more than all the rest of settling a job. It
-    stays when the last has been closed, without its connections: what SQL it has compiled serves
-    the next, and a worker opens its store every few seconds.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._users = 0
-        self._lock = threading.Lock()
-
-    def acquire(self) -> None:
-        """Say that another ledger uses it."""
-        with self._lock:
-            self._users += 1
-
-    def release(self) -> None:
-        """Say that a ledger no longer does; the last one closes the connections."""
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                self.engine.dispose()
-
-
-@functools.lru_cache(maxsize=8)
-def shared_engine(url: URL) -> SharedEngine | None:
-    """The engine for this store; None where no two connections see the same, or none can block."""
-    if url == IN_MEMORY:
-        return None
-    if url.get_backend_name() == "sqlite":
-        return SharedEngine(_create_file_engine(url))
-    if url.get_dialect().is_async:
-        return None
-    connect_args = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
-    return SharedEngine(
-        create_sync_engine(url, connect_args=connect_args, pool_size=1, max_overflow=-1)
-    )
-
-
-def _create_file_engine(url: URL) -> Engine:
-    engine = create_sync_engine(
-        url.set(drivername="sqlite+pysqlite"),
-        poolclass=QueuePool,
-        connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
-        pool_size=1,
-        max_overflow=-1,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(driver: sqlite3.Connection, _: object) -> None:
-        driver.isolation_level = None
-        _use_write_ahead_log(driver)
-        _make_ready(driver)
-
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
 def create_engine(url: URL) -> AsyncEngine:
-    """An engine whose connections are ready for the ledger; nothing is connected yet.
-
-    A store in a file has been opened by its `shared_engine` before, and stays as that has set it.
-    """
+    """An engine whose connections are ready for the ledger; nothing is connected yet."""
     # At debug level the driver logs every statement with what is in it: people's names.
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)
+    # One connection is kept for as long as a ledger is open: most need no second one at a time, and
+    # to connect for each transaction costs as much as the transaction.
+    pooled: dict[str, Any] = {"pool_size": 1, "max_overflow": -1}
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(
-            url, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}, **_POOLED
-        )
-    pool: dict[str, Any] = {"poolclass": StaticPool} if url == IN_MEMORY else _POOLED
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, **pool)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _configure(connection: Any, _: object) -> None:
-        # The driver's own transactions begin late and cannot be upgraded safely; ours begin below.
-        connection.isolation_level = None
-        _make_ready(connection)
-
+        connect_args = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        return create_async_engine(url, connect_args=connect_args, **pooled)
+    if url == IN_MEMORY:
+        pooled = {"poolclass": StaticPool}
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, **pooled)
+    event.listen(engine.sync_engine, "connect", _make_ready)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
@@ -166,32 +90,34 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
-def _make_ready(driver: Any) -> None:
-    cursor = driver.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_SECONDS * 1000)}")
+def _make_ready(connection: Any, _: object) -> None:
+    # The driver's own transactions begin late and cannot be upgraded safely; ours begin above.
+    connection.isolation_level = None
+    cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
-def _use_write_ahead_log(driver: sqlite3.Connection) -> None:
-    """Let readers read on while somebody writes; the file keeps this once it is set.
+async def use_write_ahead_log(path: str) -> None:
+    """Let a file's readers read on while somebody writes; the file keeps this once it is set.
 
     Of several that set it on a new file at once SQLite refuses one, or lets two wait for each other
     until their patience ends: so a little patience, many times.
+
+    Raises:
+        sqlite3.Error: it is no store, or cannot be written.
     """
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    driver.execute(f"PRAGMA busy_timeout = {_PATIENCE_MILLISECONDS}")
-    while True:
-        try:
-            driver.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.DatabaseError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                # Nobody else closes a connection that was never handed out.
-                driver.close()
-                raise
-        time.sleep(random.uniform(0, _PATIENCE_MILLISECONDS / 1000))
+    async with aiosqlite.connect(path, timeout=_PATIENCE_SECONDS) as connection:
+        while True:
+            try:
+                await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.DatabaseError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(random.uniform(0, _PATIENCE_SECONDS))
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -230,14 +156,20 @@ def migrate(connection: Connection) -> None:
         ) from error
 
 
-def wait_in_line(connection: Connection, name: str) -> None:
-    """Let nobody else be past this line, under this name, until our transaction ends.
+def wait_in_line(connection: Connection, *names: str) -> None:
+    """Let nobody else be past these lines, known by their names, until our transaction ends.
 
     SQLite's writers stand in one line anyway.
     """
     if connection.dialect.name == "postgresql":
-        number = zlib.crc32(f"tallyroom {name}".encode())
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+        # In the same order everywhere, so that no two wait for each other.
+        numbers = sorted(zlib.crc32(f"tallyroom {name}".encode()) for name in names)
+        connection.execute(_LOCKS, {"numbers": numbers})
+
+
+_LOCKS = text(
+    "SELECT pg_advisory_xact_lock(number) FROM unnest(CAST(:numbers AS bigint[])) AS number"
+)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Any]) -> None:
@@ -256,11 +188,13 @@ def insert_selected(
     connection.execute(statement.on_conflict_do_nothing(), parameters)
 
 
-def insert_if_new(connection: Connection, table: Table, row: Any) -> bool:
-    """Insert a row if its key is not there yet; returns whether it was new."""
-    key = next(iter(table.primary_key))
+def insert_noting_new(connection: Connection, table: Table, rows: Sequence[Any]) -> set[str]:
+    """Insert the rows whose key, of one column, is not there yet; returns the keys of those."""
+    if not rows:
+        return set()
+    (key,) = table.primary_key
     statement = _insert_unless_there(connection.dialect.name, table).returning(key)
-    return connection.execute(statement, row).first() is not None
+    return set(connection.scalars(statement, rows))
 
 
 @functools.cache

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, and_, func, select
 
 from ..errors import LedgerError
 from . import schema
-from .store import ROWS_AT_ONCE, Ledger
+from .store import Ledger
+from .writing import ROWS_AT_ONCE
 
 
 class PeriodJob(NamedTuple):

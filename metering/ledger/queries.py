@@ -1,31 +1,27 @@
-"""Every question that is asked of the ledger; nothing here writes.
+"""What the ledger is asked about jobs, runs and journals; nothing here writes.
 
-The command line, statements and exports all read through this module, so that they cannot disagree.
+The command line, statements and exports all read through these modules, so that they cannot
+disagree.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
     RowMapping,
-    Select,
     and_,
-    bindparam,
     exists,
     func,
     or_,
     select,
 )
 
-from ..errors import JobNotFound
 from ..record import (
     CostRecord,
     JobSummary,
@@ -35,161 +31,86 @@ from ..record import (
     sum_priced,
 )
 from ..run import Status
-from ..usage import Certainty, Usage
 from . import schema
-from .store import ROWS_AT_ONCE, Ledger
+from .store import Ledger
+from .usage_queries import (
+    USAGE_FIELDS,
+    claimed_usage,
+    find_jobs,
+    newest_charges,
+    newest_ratings,
+    runs_of,
+)
+from .writing import ROWS_AT_ONCE
 
 _WORST_FIRST = (Status.FAILED, Status.RECOVERED, Status.RUNNING, Status.COMPLETE, Status.DECLINED)
-
-_MOST_CERTAIN_FIRST = (
-    Certainty.EXACT,
-    Certainty.BOUNDED,
-    Certainty.PARTIAL,
-    Certainty.ESTIMATED,
-)
-
 
 _JOBS_AT_ONCE = 200
 
 
-def _claimed() -> Select[Any]:
-    usage, claims = schema.usage, schema.claims
-    its_claim = and_(
-        usage.c.instance_id == claims.c.instance_id,
-        usage.c.meter == claims.c.meter,
-        usage.c.job_id == claims.c.job_id,
-    )
-    return select(usage).join(claims, its_claim).where(usage.c.job_id == _OF_JOB)
-
-
-# To build a statement takes as long as to run it, and each job that ends runs these.
-_OF_JOB: BindParameter[str] = bindparam("of_job")
-_JOB = select(schema.jobs).where(schema.jobs.c.job_id == _OF_JOB)
-_RUNS = (
-    select(schema.runs)
-    .where(schema.runs.c.job_id.in_(bindparam("of_jobs", expanding=True)))
-    .order_by(schema.runs.c.started_at, schema.runs.c.run_id)
-)
-_NEWEST_RATING = (
-    select(schema.ratings)
-    .where(schema.ratings.c.job_id == _OF_JOB)
-    .order_by(schema.ratings.c.revision.desc())
-    .limit(1)
-)
-_CHARGES = (
-    select(schema.charges)
-    .where(schema.charges.c.job_id == _OF_JOB, schema.charges.c.revision == bindparam("as_of"))
-    .order_by(schema.charges.c.position)
-)
-_CLAIMED = _claimed().order_by(
-    schema.usage.c.started_at,
-    schema.usage.c.meter,
-    schema.usage.c.instance_id,
-    schema.usage.c.run_id,
-)
-_CLAIMED_BY_INSTANCE = _claimed().order_by(schema.usage.c.instance_id)
-
-
-async def job_usage(ledger: Ledger, job_id: str) -> list[Usage]:
-    """What a job has to pay for: each instance that it has claimed, by its best observation.
-
-    Participants are pseudonyms. An instance that several of the job's runs have seen is taken from
-    whichever saw it most certainly, then for longest.
-    """
-    return await ledger.read(
-        lambda connection: [_to_usage(row) for row in _claimed_usage(connection, job_id)]
-    )
-
-
-class ToRate(NamedTuple):
-    """What a job is rated by, apart from its usage, and which runs that usage is of."""
-
-    hosting: str
-    plan: str
-    run_ids: list[str]
-
-
-async def read_to_rate(
-    ledger: Ledger, job_id: str, begin: Callable[[ToRate], Callable[[list[Usage]], object]]
-) -> ToRate:
-    """Hand over what `job_usage` returns, some instances at a time, each with all of its meters.
-
-    However many a job has, no more than a batch of them is in memory. What `begin` returns is
-    called with each batch while the store is being read, on whatever thread that happens.
+async def cost_record(ledger: Ledger, job_id: str) -> CostRecord:
+    """The newest cost record of a job, people by the identities they went by.
 
     Raises:
         JobNotFound: the store has no such job.
         LedgerError: the store cannot be read.
     """
 
-    def read(connection: Connection) -> ToRate:
-        job = connection.execute(_JOB, {"of_job": job_id}).mappings().first()
-        if job is None:
-            raise _not_found(ledger.location, job_id)
-        rated = _newest_rating(connection, job_id) or job
-        runs = _runs_of(connection, [job_id])[job_id]
-        found = ToRate(rated["hosting"], rated["plan"], [run["run_id"] for run in runs])
-        take = begin(found)
-        waiting: list[RowMapping] = []
-        connection = connection.execution_options(yield_per=ROWS_AT_ONCE)
-        found_rows = connection.execute(_CLAIMED_BY_INSTANCE, {"of_job": job_id})
-        for rows in found_rows.mappings().partitions():
-            waiting += rows
-            # Of the last instance more may be to come.
-            last = waiting[-1]["instance_id"]
-            whole = [row for row in waiting if row["instance_id"] != last]
-            waiting = waiting[len(whole) :]
-            take([_to_usage(row) for row in _best(whole)])
-        take([_to_usage(row) for row in _best(waiting)])
-        return found
+    def read(connection: Connection) -> CostRecord:
+        (record,) = _cost_records(connection, ledger.location, [job_id])
+        rows = claimed_usage(connection, job_id)
+        identities = _identities(connection, rows)
+        return record.model_copy(
+            update={"usage": [_to_record_usage(row, identities) for row in rows]}
+        )
 
     return await ledger.read(read)
 
 
-def _not_found(location: str, job_id: str) -> JobNotFound:
-    return JobNotFound(f"no job {job_id!r} in {location}; see `tallyroom jobs`")
-
-
-async def cost_record(ledger: Ledger, job_id: str, *, with_usage: bool = True) -> CostRecord:
-    """The newest cost record of a job, people by the identities they went by.
-
-    A job can have very many instances; `with_usage` says whether they are wanted on it.
+async def cost_records(ledger: Ledger, job_ids: Sequence[str]) -> list[CostRecord]:
+    """The newest cost records of some jobs, without their usage: a job can have very much of it.
 
     Raises:
         JobNotFound: the store has no such job.
         LedgerError: the store cannot be read.
     """
-    return await ledger.read(
-        lambda connection: _cost_record(connection, ledger.location, job_id, with_usage)
-    )
+    return await ledger.read(lambda connection: _cost_records(connection, ledger.location, job_ids))
+
+
+def _cost_records(
+    connection: Connection, location: str, job_ids: Sequence[str]
+) -> list[CostRecord]:
+    jobs = find_jobs(connection, location, job_ids)
+    runs = runs_of(connection, job_ids)
+    ratings = newest_ratings(connection, job_ids)
+    charges = newest_charges(connection, job_ids)
+    return [
+        _cost_record(jobs[job_id], runs[job_id], ratings.get(job_id), charges[job_id])
+        for job_id in job_ids
+    ]
 
 
 def _cost_record(
-    connection: Connection, location: str, job_id: str, with_usage: bool
+    job: RowMapping,
+    runs: Sequence[RowMapping],
+    rating: RowMapping | None,
+    charge_rows: Iterable[RowMapping],
 ) -> CostRecord:
-    job = connection.execute(_JOB, {"of_job": job_id}).mappings().first()
-    if job is None:
-        raise _not_found(location, job_id)
-    runs = _runs_of(connection, [job_id])
-    rating = _newest_rating(connection, job_id)
-    revision = rating["revision"] if rating else 0
-    charges = _charges_of(connection, job_id, revision)
-    usage_rows = _claimed_usage(connection, job_id) if with_usage else []
-    identities = _identities(connection, usage_rows)
+    charges = [RecordCharge.model_validate(dict(row)) for row in charge_rows]
     list_cost, currency = sum_priced(charges)
     return CostRecord(
         **{name: job[name] for name in _JOB_FIELDS},
-        revision=revision,
-        run_ids=[run["run_id"] for run in runs[job_id]],
+        revision=rating["revision"] if rating else 0,
+        run_ids=[run["run_id"] for run in runs],
         hosting=rating["hosting"] if rating else job["hosting"],
         plan=rating["plan"] if rating else job["plan"],
-        usage=[_to_record_usage(row, identities) for row in usage_rows],
+        usage=[],
         charges=charges,
         list_cost=list_cost,
         currency=currency,
         unrated=list_unrated(charges),
         rate_card=rating["rate_card"] if rating else "",
-        **_standing(runs[job_id]),
+        **_standing(runs),
     )
 
 
@@ -232,8 +153,8 @@ async def list_jobs(
         while True:
             found = connection.execute(page).mappings().all()
             ids = [job["job_id"] for job in found]
-            runs = _runs_of(connection, ids)
-            charges = _newest_charges(connection, ids)
+            runs = runs_of(connection, ids)
+            charges = newest_charges(connection, ids)
             looked_at = [
                 _summary(job, runs[job["job_id"]], charges[job["job_id"]]) for job in found
             ]
@@ -341,9 +262,10 @@ async def unclaimed(ledger: Ledger) -> list[tuple[str, str]]:
 
 
 def _summary(
-    job: RowMapping, runs: Sequence[RowMapping], charges: Sequence[RecordCharge]
+    job: RowMapping, runs: Sequence[RowMapping], charge_rows: Iterable[RowMapping]
 ) -> JobSummary:
-    list_cost, currency = sum_priced(list(charges))
+    charges = [RecordCharge.model_validate(dict(row)) for row in charge_rows]
+    list_cost, currency = sum_priced(charges)
     return JobSummary(
         **{
             name: job[name]
@@ -366,65 +288,6 @@ def _standing(runs: Sequence[RowMapping]) -> dict[str, Any]:
     }
 
 
-def _runs_of(connection: Connection, job_ids: Iterable[str]) -> dict[str, list[RowMapping]]:
-    rows = connection.execute(_RUNS, {"of_jobs": list(job_ids)})
-    return _grouped(rows.mappings())
-
-
-def _newest_rating(connection: Connection, job_id: str) -> RowMapping | None:
-    return connection.execute(_NEWEST_RATING, {"of_job": job_id}).mappings().first()
-
-
-def _charges_of(connection: Connection, job_id: str, revision: int) -> list[RecordCharge]:
-    rows = connection.execute(_CHARGES, {"of_job": job_id, "as_of": revision})
-    return [RecordCharge.model_validate(dict(row)) for row in rows.mappings()]
-
-
-def _newest_charges(
-    connection: Connection, job_ids: Iterable[str]
-) -> dict[str, list[RecordCharge]]:
-    charges, ratings = schema.charges, schema.ratings
-    newest = (
-        select(ratings.c.job_id, func.max(ratings.c.revision).label("revision"))
-        .where(ratings.c.job_id.in_(job_ids))
-        .group_by(ratings.c.job_id)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(charges)
-        .join(
-            newest,
-            and_(charges.c.job_id == newest.c.job_id, charges.c.revision == newest.c.revision),
-        )
-        .order_by(charges.c.job_id, charges.c.position)
-    )
-    grouped: dict[str, list[RecordCharge]] = defaultdict(list)
-    for row in rows.mappings():
-        grouped[row["job_id"]].append(RecordCharge.model_validate(dict(row)))
-    return grouped
-
-
-def _claimed_usage(connection: Connection, job_id: str) -> list[RowMapping]:
-    return _best(connection.execute(_CLAIMED, {"of_job": job_id}).mappings())
-
-
-def _best(rows: Iterable[RowMapping]) -> list[RowMapping]:
-    best: dict[tuple[str, str], RowMapping] = {}
-    for row in rows:
-        key = row["instance_id"], row["meter"]
-        if key not in best or _preference(row) < _preference(best[key]):
-            best[key] = row
-    return list(best.values())
-
-
-def _preference(row: RowMapping) -> tuple[Any, ...]:
-    return (
-        _MOST_CERTAIN_FIRST.index(Certainty(row["certainty"])),
-        -row["quantity"],
-        row["run_id"],
-    )
-
-
 def _identities(connection: Connection, usage_rows: Iterable[RowMapping]) -> dict[str, str]:
     people = schema.people
     pseudonyms = sorted({row["participant"] for row in usage_rows if row["participant"]})
@@ -438,22 +301,7 @@ def _identities(connection: Connection, usage_rows: Iterable[RowMapping]) -> dic
     return identities
 
 
-def _to_usage(row: RowMapping) -> Usage:
-    values = {name: row[name] for name in _USAGE_FIELDS}
-    return Usage(**values | {"certainty": Certainty(row["certainty"])})
-
-
 def _to_record_usage(row: RowMapping, identities: dict[str, str]) -> RecordUsage:
-    values = {name: row[name] for name in _USAGE_FIELDS}
+    values = {name: row[name] for name in USAGE_FIELDS}
     pseudonym = row["participant"]
     return RecordUsage(**values | {"participant": identities.get(pseudonym, pseudonym)})
-
-
-_USAGE_FIELDS = tuple(RecordUsage.model_fields)
-
-
-def _grouped(rows: Iterable[RowMapping]) -> dict[str, list[RowMapping]]:
-    grouped: dict[str, list[RowMapping]] = defaultdict(list)
-    for row in rows:
-        grouped[row["job_id"]].append(row)
-    return grouped

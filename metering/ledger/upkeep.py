@@ -18,7 +18,8 @@ from ..errors import LedgerError
 from ..usage import format_stamp
 from . import schema
 from .database import insert_new, wait_in_line
-from .store import ROWS_AT_ONCE, Ledger
+from .store import Ledger
+from .writing import ROWS_AT_ONCE
 
 _KEYS_AT_ONCE = 200
 
@@ -76,15 +77,26 @@ async def prune_usage(ledger: Ledger, job_id: str, before: datetime) -> int:
     return await ledger.write(work)
 
 
+async def pruned_among(ledger: Ledger, job_ids: Sequence[str]) -> dict[str, datetime]:
+    """Those of some jobs whose usage was pruned, and when.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    prunings = schema.prunings
+    query = select(prunings.c.job_id, prunings.c.pruned_at).where(prunings.c.job_id.in_(job_ids))
+    return await ledger.read(
+        lambda connection: {row.job_id: row.pruned_at for row in connection.execute(query)}
+    )
+
+
 async def pruned_at(ledger: Ledger, job_id: str) -> datetime | None:
     """When a job's usage was pruned; None where it was not.
 
     Raises:
         LedgerError: the store cannot be read.
     """
-    prunings = schema.prunings
-    query = select(prunings.c.pruned_at).where(prunings.c.job_id == job_id)
-    return await ledger.read(lambda connection: connection.scalar(query))
+    return (await pruned_among(ledger, [job_id])).get(job_id)
 
 
 async def refuse_pruned(ledger: Ledger, job_id: str) -> None:

@@ -19,7 +19,7 @@ from metering.ledger.store import Ledger
 from metering.record import CostRecord
 from metering.run import RunInfo
 from metering.settings import Hosting, MeterSettings
-from metering.settle import sweep
+from metering.sweeping import sweep
 from metering.verify import verify
 from tests.waiting import until
 

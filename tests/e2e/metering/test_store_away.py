@@ -9,7 +9,7 @@ import pytest
 
 from demo.server import LocalServer
 from metering.errors import LedgerError
-from metering.settle import sweep
+from metering.sweeping import sweep
 from tests.e2e.metering.metered import Metered, metered
 from tests.postgres import NoPostgres, own_cluster
 

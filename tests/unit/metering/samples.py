@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from metering.journal import Entry, encode
+from metering.ledger.store import Ledger
+from metering.ledger.writing import NewRating
+from metering.pricing.charges import Charge
 from metering.run import Run, RunInfo, Status
 from metering.settings import Hosting, MeterSettings
 from metering.usage import Usage
@@ -102,3 +106,11 @@ def write_journal(folder: Path, *entries: Entry, name: str = "run_test") -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(encode(entry) for entry in entries))
     return path
+
+
+async def store_rating(
+    ledger: Ledger, job_id: str, charges: Sequence[Charge], **terms: Any
+) -> int | None:
+    """Append one rating; returns its revision, None where it was not stored."""
+    stored = await ledger.store_ratings([NewRating(job_id, charges, **terms)])
+    return stored.get(job_id)

@@ -22,7 +22,7 @@ from metering.ledger.store import Ledger
 from metering.outbox import Outbox
 from metering.restore import restore
 from metering.settings import MeterSettings
-from metering.settle import sweep
+from metering.sweeping import sweep
 from metering.verify import verify
 from tests.unit.metering.old import journal_of, old_run, old_usage
 from tests.unit.metering.samples import beat, opening, settings
@@ -33,7 +33,7 @@ KEEPS_STORING = """
 import asyncio, sys
 from pathlib import Path
 from metering.ledger.store import Ledger
-from metering.settle import settle_journal
+from metering.sweeping import settle_journal
 from metering.journal import try_lock
 from tests.unit.metering.old import journal_of, old_run, old_usage
 from tests.unit.metering.samples import settings

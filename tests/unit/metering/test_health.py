@@ -216,7 +216,7 @@ async def test_the_sweeper_goes_on_whatever_is_raised(
         sweeps.put_nowait(None)
         raise RuntimeError("somebody's words")
 
-    monkeypatch.setattr("metering.settle.sweep", fail)
+    monkeypatch.setattr("metering.sweeping.sweep", fail)
     sweeping = asyncio.create_task(sweeper.sweep_forever(0.01))
     try:
         for _ in range(3):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from metering import line
 from metering.line import Turn
 
 LONG_SECONDS = 60.0
@@ -15,7 +14,6 @@ LONG_SECONDS = 60.0
 
 @pytest.fixture(autouse=True)
 def one_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line, "_AT_ONCE_PER_CORE", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from metering import settle as settling
+from metering import sweeping
 from metering.errors import JournalCorrupt, JournalError, LedgerError
 from metering.job_meter import record_declined
-from metering.journal import JournalWriter
+from metering.journal import JournalWriter, try_lock
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
-from metering.run import Run, Status
+from metering.line import Turn
+from metering.record import CostRecord
+from metering.run import AnyRun, Status
 from metering.settings import MeterSettings
-from metering.settle import (
-    rate_job,
-    running,
-    settle_at_end,
-    settle_journal,
-    settle_run,
-    sweep,
-)
+from metering.settle import rate_job, settle_run, settle_runs
+from metering.sweeping import running, settle_at_end, settle_journal, sweep
 from tests.unit.metering.samples import (
     beat,
     closing,
@@ -37,6 +34,7 @@ from tests.unit.metering.samples import (
     usage,
     write_journal,
 )
+from tests.waiting import until
 
 SECOND = 1_000_000
 MY_PRICE = """\
@@ -81,6 +79,46 @@ def a_journal(folder: Path, number: int = 1, **head: Any) -> Path:
         beat(2 * SECOND),
         name=name,
     )
+
+
+def an_ended_run(mine: MeterSettings) -> JournalWriter:
+    """The finished journal, still locked, of a job that ends: one connection of a minute."""
+    journal = JournalWriter(mine.journals_path / "run_test.journal", beat=tuple)
+    for entry in (info().to_entry(), closing(usage(), at=60 * SECOND), end(60 * SECOND)):
+        journal.append(entry)
+    journal.finish()
+    return journal
+
+
+@pytest.fixture
+def everyone_waits(mine: MeterSettings, monkeypatch: pytest.MonkeyPatch) -> Turn:
+    """Somebody's turn on a machine that gives one at a time."""
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    mine.journals_path.mkdir(parents=True)
+    return Turn(mine.journals_path)
+
+
+def is_free(path: Path) -> bool:
+    lock = try_lock(path)
+    if lock is None:
+        return False
+    lock.close()
+    return True
+
+
+@contextlib.contextmanager
+def refusing(job_id: str) -> Iterator[None]:
+    """The store has no room for one job."""
+    real = settle_runs
+
+    async def fail(runs: Sequence[AnyRun], *rest: Any) -> list[CostRecord]:
+        if any(run.info.job_id == job_id for run in runs):
+            raise LedgerError("disk is full")
+        return await real(runs, *rest)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sweeping, "settle_runs", fail)
+        yield
 
 
 async def test_a_run_is_stored_rated_and_returned(ledger: Ledger, mine: MeterSettings) -> None:
@@ -158,7 +196,7 @@ async def test_a_broken_rate_file_costs_no_measurement(
     assert "the rates cannot be used, charges stay unrated" in caplog.text
 
     rates.write_text(MY_PRICE)
-    repaired = await rate_job(record, ledger, mine)
+    repaired = await rate_job(record.job_id, ledger, mine)
     assert repaired.revision == 2
     assert repaired.unrated == []
     costs = {charge.meter: charge.list_cost for charge in repaired.charges}
@@ -180,7 +218,8 @@ async def test_a_journal_is_settled_logged_and_retired(
         closing(usage(participant=hostile), at=60 * SECOND),
         end(60 * SECOND),
     )
-    record = await settle_journal(path, ledger, mine)
+    await settle_journal(path, ledger, mine)
+    record = await cost_record(ledger, "AJ_test")
     assert record.status is Status.COMPLETE
     assert (record.room_name, record.title, record.tags) == (hostile, hostile, [hostile])
     assert record.usage[0].participant == hostile
@@ -196,18 +235,88 @@ async def test_a_journal_is_settled_logged_and_retired(
 async def test_a_job_that_ends_is_settled_on_a_thread(
     tmp_path: Path, ledger: Ledger, mine: MeterSettings
 ) -> None:
-    path = a_journal(tmp_path)
-    await asyncio.to_thread(settle_at_end, path, mine)
-    assert not path.exists()
-    record = await cost_record(ledger, "AJ_1")
+    journal = an_ended_run(mine)
+    await asyncio.to_thread(settle_at_end, journal, mine)
+    assert not journal.path.exists()
+    record = await cost_record(ledger, "AJ_test")
     assert (record.revision, len(record.usage), len(record.charges)) == (1, 1, 1)
 
 
-async def test_a_record_has_its_usage_only_where_it_is_asked_for(
+async def test_a_job_that_ends_settles_those_who_wait(
+    tmp_path: Path, ledger: Ledger, mine: MeterSettings
+) -> None:
+    waiting = [a_journal(tmp_path, number) for number in (1, 2)]
+    await asyncio.to_thread(settle_at_end, an_ended_run(mine), mine)
+    assert not any(path.exists() for path in waiting)
+    for job_id in ("AJ_test", "AJ_1", "AJ_2"):
+        record = await cost_record(ledger, job_id)
+        assert (record.revision, len(record.usage), len(record.charges)) == (1, 1, 1)
+
+
+async def test_a_job_that_waits_is_done_once_another_has_settled_it(
+    ledger: Ledger, mine: MeterSettings, everyone_waits: Turn, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tallyroom.metering")
+    journal = an_ended_run(mine)
+    waiting = asyncio.create_task(asyncio.to_thread(settle_at_end, journal, mine))
+    # It has handed its journal over by the time that somebody can settle it.
+    await until(lambda: is_free(journal.path))
+    assert [record.job_id for record in await sweep(mine)] == ["AJ_test"]
+    assert not waiting.done()
+    everyone_waits.give_up()
+    await waiting
+    assert [line.getMessage() for line in caplog.records].count("cost_record") == 1
+    assert (await cost_record(ledger, "AJ_test")).revision == 1
+
+
+async def test_a_job_that_waits_settles_itself_when_its_turn_comes(
+    ledger: Ledger, mine: MeterSettings, everyone_waits: Turn
+) -> None:
+    journal = an_ended_run(mine)
+    waiting = asyncio.create_task(asyncio.to_thread(settle_at_end, journal, mine))
+    await until(lambda: is_free(journal.path))
+    everyone_waits.give_up()
+    await waiting
+    assert not journal.path.exists()
+    assert (await cost_record(ledger, "AJ_test")).revision == 1
+
+
+async def test_who_waits_for_a_job_is_in_nobodys_way(
+    tmp_path: Path, ledger: Ledger, mine: MeterSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that cannot be read is put aside; one that cannot be stored waits for its own turn."""
+    corrupt = write_journal(tmp_path, beat(1), name="corrupt")
+    poisoned = a_journal(tmp_path, 1)
+    with refusing("AJ_1"):
+        await asyncio.to_thread(settle_at_end, an_ended_run(mine), mine)
+    assert (await cost_record(ledger, "AJ_test")).revision == 1
+    assert (corrupt.parent / "unreadable" / corrupt.name).exists()
+    assert poisoned.exists()
+    assert [record.job_id for record in await sweep(mine)] == ["AJ_1"]
+
+
+async def test_two_runs_of_a_job_are_settled_as_one_rating(
+    tmp_path: Path, ledger: Ledger, mine: MeterSettings
+) -> None:
+    for name in ("run_1", "run_2"):
+        write_journal(
+            tmp_path,
+            info(run_id=name).to_entry(),
+            closing(usage(instance_id=name), at=SECOND),
+            end(SECOND),
+            name=name,
+        )
+    (settled,) = await sweep(mine)
+    assert (settled.revision, settled.run_ids) == (1, ["run_1", "run_2"])
+    (charge,) = settled.charges
+    assert charge.instances == 2
+
+
+async def test_a_sweep_has_records_without_their_usage(
     tmp_path: Path, ledger: Ledger, mine: MeterSettings
 ) -> None:
     a_journal(tmp_path)
-    (record,) = await sweep(mine, with_usage=False)
+    (record,) = await sweep(mine)
     whole = await cost_record(ledger, "AJ_1")
     assert (record.usage, len(whole.usage)) == ([], 1)
     assert record.for_log() == whole.for_log()
@@ -219,7 +328,8 @@ async def test_a_dead_jobs_journal_is_swept_as_recovered(
     a_journal(tmp_path)
     (record,) = await sweep(mine)
     assert (record.job_id, record.status) == ("AJ_1", Status.RECOVERED)
-    (connection,) = record.usage
+    async with Ledger(mine.ledger_url) as ledger:
+        (connection,) = (await cost_record(ledger, "AJ_1")).usage
     assert (connection.quantity, connection.certainty) == (Decimal(2), "bounded")
     assert (connection.quantity_lower, connection.quantity_upper) == (Decimal(2), Decimal(4))
     assert await sweep(mine) == []
@@ -270,18 +380,9 @@ async def test_one_journal_that_cannot_be_stored_stays_and_keeps_no_other_waitin
     tmp_path: Path,
     mine: MeterSettings,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept, _ = a_journal(tmp_path, 1), a_journal(tmp_path, 2)
-    real = settling.settle_run
-
-    async def fail(run: Any, *rest: Any) -> Any:
-        if run.info.job_id == "AJ_1":
-            raise LedgerError("disk is full")
-        return await real(run, *rest)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(settling, "settle_run", fail)
+    with refusing("AJ_1"):
         assert [record.job_id for record in await sweep(mine)] == ["AJ_2"]
     assert kept.exists()
     assert "a journal cannot be settled yet: disk is full" in caplog.text
@@ -303,14 +404,14 @@ async def test_a_surprise_in_one_journal_keeps_no_other_waiting(
 ) -> None:
     poisoned = a_journal(tmp_path, 1, title="poison")
     a_journal(tmp_path, 2)
-    store_run = Ledger.store_run
+    store_runs = Ledger.store_runs
 
-    async def surprise(ledger: Ledger, run: Run) -> bool:
-        if run.info.title == "poison":
+    async def surprise(ledger: Ledger, runs: Sequence[AnyRun]) -> set[str]:
+        if any(run.info.title == "poison" for run in runs):
             raise RuntimeError("a driver's own")
-        return await store_run(ledger, run)
+        return await store_runs(ledger, runs)
 
-    monkeypatch.setattr(Ledger, "store_run", surprise)
+    monkeypatch.setattr(Ledger, "store_runs", surprise)
     assert [record.job_id for record in await sweep(mine)] == ["AJ_2"]
     assert poisoned.exists()
     assert "a journal cannot be settled yet" in caplog.text
@@ -404,7 +505,7 @@ async def test_only_what_lives_is_running(tmp_path: Path, mine: MeterSettings) -
 
 async def test_no_rating_is_lost_by_rating_again(ledger: Ledger, mine: MeterSettings) -> None:
     record = await settle_run(run(usage()), ledger, mine)
-    again = await rate_job(record, ledger, mine)
+    again = await rate_job(record.job_id, ledger, mine)
     assert again.revision == 2
     assert again.charges == record.charges
     async with ledger.reading() as connection:

@@ -17,7 +17,7 @@ import pytest
 
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
-from metering.settle import sweep
+from metering.sweeping import sweep
 from metering.verify import verify
 from tests.unit.metering.samples import settings
 

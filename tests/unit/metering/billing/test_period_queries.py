@@ -15,7 +15,7 @@ from metering.ledger import schema
 from metering.ledger.period_queries import PeriodJob, jobs_with_usage
 from metering.ledger.store import Ledger
 from tests.unit.metering.ledger.test_store import charge
-from tests.unit.metering.samples import START, run, usage
+from tests.unit.metering.samples import START, run, store_rating, usage
 
 LATER = START + timedelta(hours=1)
 
@@ -58,8 +58,14 @@ async def test_a_job_is_as_it_was_last_rated(ledger: Ledger) -> None:
     [job] = await jobs_with_usage(ledger, START, LATER)
     assert job == PeriodJob("AJ_1", "acme", "r", ("b", "a"), "self", "none")
     for hosting, plan in (("cloud", "livekit/ship"), ("cloud-agents", "livekit/scale")):
-        await ledger.store_rating(
-            "AJ_1", [charge("1")], rate_card="", hosting=hosting, plan=plan, rated_runs=["run_1"]
+        await store_rating(
+            ledger,
+            "AJ_1",
+            [charge("1")],
+            rate_card="",
+            hosting=hosting,
+            plan=plan,
+            rated_runs=["run_1"],
         )
     [job] = await jobs_with_usage(ledger, START, LATER)
     assert (job.hosting, job.plan) == ("cloud-agents", "livekit/scale")

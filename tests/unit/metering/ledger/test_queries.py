@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import text
 
 from metering.errors import JobNotFound, LedgerError
-from metering.ledger.queries import cost_record, job_usage, list_jobs
+from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
+from metering.ledger.usage_queries import job_usage
 from metering.run import Status
 from metering.usage import Certainty, Usage
 from tests.unit.metering.ledger.test_store import charge
-from tests.unit.metering.samples import START, run, usage
+from tests.unit.metering.samples import START, run, store_rating, usage
 
 
 @pytest.fixture
@@ -25,7 +26,8 @@ async def ledger(store_url: str) -> AsyncIterator[Ledger]:
 
 async def rated(ledger: Ledger, job_id: str, *list_costs: str) -> None:
     record = await cost_record(ledger, job_id)
-    await ledger.store_rating(
+    await store_rating(
+        ledger,
         job_id,
         [charge(list_cost) for list_cost in list_costs],
         rate_card="abc",
@@ -234,7 +236,8 @@ async def test_a_summary_counts_what_is_unrated(ledger: Ledger) -> None:
     missing = replace(
         charge(), state=ChargeState.UNRATED, list_cost=None, unit_price=None, currency=None
     )
-    await ledger.store_rating(
+    await store_rating(
+        ledger,
         "AJ_test",
         [charge("0.25"), missing, missing],
         rate_card="",

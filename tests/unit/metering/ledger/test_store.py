@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import select, text
 
 from metering.errors import JobNotFound, LedgerError
-from metering.ledger import database, queries, schema, store
-from metering.ledger.queries import cost_record, job_usage, read_to_rate
+from metering.ledger import database, schema, usage_queries, writing
+from metering.ledger.queries import cost_record
 from metering.ledger.store import Ledger
+from metering.ledger.usage_queries import job_usage, read_to_rate
 from metering.pricing.charges import Charge, ChargeState, Dispute
 from metering.usage import Certainty, Usage, format_decimal
-from tests.unit.metering.samples import run, usage
+from tests.unit.metering.samples import run, store_rating, usage
 
 OPENS_A_STORE = """
 import asyncio, sys
@@ -204,7 +205,8 @@ async def test_names_are_stored_as_they_are(ledger: Ledger) -> None:
 async def test_a_rating_is_appended_and_never_changed(ledger: Ledger) -> None:
     await ledger.store_run(run(usage()))
     for list_cost, revision in (("0.1", 1), ("0.2", 2)):
-        stored = await ledger.store_rating(
+        stored = await store_rating(
+            ledger,
             "AJ_test",
             [charge(list_cost)],
             rate_card="abc",
@@ -221,8 +223,14 @@ async def test_ratings_made_at_once_are_each_a_revision(ledger: Ledger) -> None:
     await ledger.store_run(run(usage()))
     revisions = await asyncio.gather(
         *(
-            ledger.store_rating(
-                "AJ_test", [], rate_card="", hosting="self", plan="none", rated_runs=["run_test"]
+            store_rating(
+                ledger,
+                "AJ_test",
+                [],
+                rate_card="",
+                hosting="self",
+                plan="none",
+                rated_runs=["run_test"],
             )
             for _ in range(5)
         )
@@ -232,14 +240,14 @@ async def test_ratings_made_at_once_are_each_a_revision(ledger: Ledger) -> None:
 
 async def test_a_rating_of_a_job_that_is_not_there(ledger: Ledger) -> None:
     with pytest.raises(LedgerError, match=r"(?i)foreign key"):
-        await ledger.store_rating(
-            "AJ_no", [charge()], rate_card="", hosting="self", plan="none", rated_runs=[]
+        await store_rating(
+            ledger, "AJ_no", [charge()], rate_card="", hosting="self", plan="none", rated_runs=[]
         )
     assert await rows(ledger, "SELECT count(*) FROM charges") == [(0,)]
 
 
 def in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (store, queries):
+    for module in (writing, usage_queries):
         monkeypatch.setattr(module, "ROWS_AT_ONCE", 2)
 
 
@@ -271,8 +279,8 @@ async def test_an_instance_is_rated_whole_however_it_is_read(
     better = usage(instance_id="i1", meter=meters[0], quantity=Decimal(61))
     await ledger.store_run(run(better, run_id="run_2"))
     batches: list[list[Usage]] = []
-    found = await read_to_rate(ledger, "AJ_test", lambda job: batches.append)
-    assert found == ("self", "none", ["run_2", "run_test"])
+    found = await read_to_rate(ledger, ["AJ_test"], lambda job: batches.append)
+    assert found == [("AJ_test", "self", "none", ["run_2", "run_test"])]
     taken = [(used.instance_id, used.meter) for batch in batches for used in batch]
     assert sorted(taken) == sorted((used.instance_id, used.meter) for used in measured)
     for number in range(4):
@@ -288,7 +296,7 @@ async def test_an_instance_is_rated_whole_however_it_is_read(
 
 async def test_nobody_rates_a_job_that_is_not_there(ledger: Ledger) -> None:
     with pytest.raises(JobNotFound, match="no job 'AJ_no'"):
-        await read_to_rate(ledger, "AJ_no", lambda job: lambda usages: None)
+        await read_to_rate(ledger, ["AJ_no"], lambda job: lambda usages: None)
 
 
 async def test_storing_a_run_is_all_or_nothing(
@@ -298,7 +306,7 @@ async def test_storing_a_run_is_all_or_nothing(
         raise LedgerError("power cut")
 
     with monkeypatch.context() as patched:
-        patched.setattr(store, "_usage_row", fail)
+        patched.setattr(writing, "_usage_row", fail)
         with pytest.raises(LedgerError, match="power cut"):
             await ledger.store_run(run(usage()))
     for table in ("jobs", "runs", "usage", "claims", "people"):
@@ -524,6 +532,6 @@ async def test_a_store_that_is_up_to_date_is_not_migrated(
     def fail(connection: object) -> None:
         raise AssertionError("migrated")
 
-    monkeypatch.setattr(store, "migrate", fail)
+    monkeypatch.setattr("metering.ledger.store.migrate", fail)
     async with Ledger(store_url) as again, again.reading() as connection:
         assert (await connection.execute(select(schema.jobs))).all() == []

@@ -10,10 +10,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import JSON, Connection, bindparam, create_engine, make_url, text
 
 from metering.ledger import database
-from metering.ledger.queries import cost_record, job_usage
+from metering.ledger.queries import cost_record
 from metering.ledger.schema import SCHEMA_REVISION
 from metering.ledger.store import Ledger
 from metering.ledger.upkeep import pruned_at
+from metering.ledger.usage_queries import job_usage
 
 BEGAN, ENDED = "2025-03-31T23:58:00.000Z", "2025-03-31T23:59:00.000Z"
 
