@@ -62,17 +62,19 @@ def die_at(owner: Any, name: str, *, after: bool = False) -> None:
 
 def prepare_death(step: str) -> None:
     """Steps between the end of the meeting and the end of the process."""
-    from metering import settle
+    from metering import settle, sweeping
     from metering.journal import JournalWriter
+    from metering.line import Turn
 
     where: dict[str, tuple[Any, str]] = {
         "end is not flushed": (JournalWriter, "finish"),
         "end is flushed": (JournalWriter, "finish"),
-        "before it is stored": (settle, "settle_run"),
+        "waiting in line": (Turn, "wait"),
+        "before it is stored": (sweeping, "settle_runs"),
         "stored, not rated": (settle, "_rate"),
-        "rated, not logged": (settle, "log_record"),
-        "logged, not retired": (settle, "retire"),
-        "retired": (settle, "retire"),
+        "rated, not logged": (sweeping, "log_record"),
+        "logged, not retired": (sweeping, "retire"),
+        "retired": (sweeping, "retire"),
     }
     if step in where:
         die_at(*where[step], after=step in ("end is flushed", "retired"))

@@ -6,6 +6,8 @@ import asyncio
 import os
 import random
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import pytest
 from demo.server import LocalServer
 from demo.speaker import Speaker
 from metering.journal import HEARTBEAT_SECONDS
+from metering.line import Turn
+from metering.settings import MeterSettings
 from tests.e2e.metering.metered import Metered, metered, seconds_of
 from tests.e2e.processes import job_process
 
@@ -21,6 +25,7 @@ RECOVERED = ("before it has joined", "entrypoint cancelled", "session end", "shu
 EITHER = ("end is not flushed",)
 COMPLETE = (
     "end is flushed",
+    "waiting in line",
     "before it is stored",
     "stored, not rated",
     "rated, not logged",
@@ -41,7 +46,9 @@ async def test_at_every_step_of_its_end(
             job_id = await on.dispatch(room, kill_at=step)
             if step != "before it has joined":
                 await on.until_beating(job_id)
-                await on.end_room(room)
+                with _everybody_else(tmp_path) if step == "waiting in line" else nullcontext():
+                    await on.end_room(room)
+                    await _until_gone(on, job_id)
             await on.until_over(job_id)
             await _until_gone(on, job_id)
             record = await on.record(job_id)
@@ -59,6 +66,17 @@ async def test_at_every_step_of_its_end(
     assert {step: statuses[step] for step in RECOVERED} == dict.fromkeys(RECOVERED, "recovered")
     assert {step: statuses[step] for step in COMPLETE} == dict.fromkeys(COMPLETE, "complete")
     assert {statuses[step] for step in EITHER} <= {"recovered", "complete"}
+
+
+@contextmanager
+def _everybody_else(data: Path) -> Iterator[None]:
+    """All places in the machine's line are taken: which one is tried is chance."""
+    turns = [Turn(MeterSettings(data_dir=data).journals_path) for _ in range(100)]
+    try:
+        yield
+    finally:
+        for turn in turns:
+            turn.give_up()
 
 
 async def _until_gone(on: Metered, job_id: str) -> None:
