@@ -1,4 +1,4 @@
-"""LLM and TTS requests, measured on the wire, through an HTTP client that their plugins accept.
+"""LLM, TTS and STT requests, measured on the wire, by an HTTP client that their plugins accept.
 
 A plugin reports a request at its end, and not at all where it failed, was cancelled before its
 first word, or was tried again. The client sees each of them: what was asked, what came back, and
@@ -13,11 +13,8 @@ in the journal as one from its start, for a process that is killed sees no end.
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
 
@@ -26,9 +23,9 @@ import httpx2 as httpx
 from ..errors import UsageError
 from ..recorder import Recorder
 from ..usage import Certainty, Usage, core_meters
-from .attribution import Attribution, current_attribution
 from .hosts import PROVIDER_BY_HOST
-from .request_bounds import Asked, Estimate
+from .request_bounds import Estimate
+from .request_kinds import Request, Speech, read_request
 
 _SOURCE = "wire"
 COUNTED = frozenset(
@@ -44,119 +41,18 @@ COUNTED = frozenset(
 """What is measured on the wire, of every request that goes over it."""
 OWN_ID = "tallyroom-"
 """Begins the id of a reply to which its provider gave none."""
-_EVENTS = (b"data:", b"event:", b"id:", b":")
-_LONGEST_REPLY_BYTES = 16_000_000
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 """What is raised before a provider can have seen anything of a request."""
 
 
-@dataclass(slots=True)
-class _Request:
-    """One request between its start and its record."""
-
-    provider: str
-    model: str
-    started_at: datetime
-    caused_by: Attribution = field(default_factory=current_attribution)
-    instance_id: str = ""
-    """By which it is under way."""
-    request_id: str | None = None
-    begun: bool = False
-    """The reply has begun: whatever was asked is billed."""
-
-    def take(self, chunk: bytes) -> None:
-        """Read a part of the reply."""
-
-    def quantities(self) -> Iterator[tuple[str, Decimal | Estimate]]:
-        """What it came to, as far as is known."""
-        return iter(())
-
-
-@dataclass(slots=True, kw_only=True)
-class _Completion(_Request):
-    asked: Asked
-    deltas: int = 0
-    content_bytes: int = 0
-    usage: dict[str, Any] | None = None
-    unread: bytes = b""
-    streamed: bool = False
-
-    def take(self, chunk: bytes) -> None:
-        if len(self.unread) + len(chunk) > _LONGEST_REPLY_BYTES:
-            return
-        self.unread += chunk
-        # Events, or else one object, which can be read when it is whole.
-        self.streamed = self.streamed or self.unread.lstrip().startswith(_EVENTS)
-        if self.streamed:
-            *lines, self.unread = self.unread.split(b"\n")
-            for line in lines:
-                if line.startswith(b"data:"):
-                    self._read(line[5:])
-
-    def _read(self, text: bytes) -> None:
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(data, dict):
-            return
-        request_id = data.get("id")
-        if isinstance(request_id, str) and request_id:
-            self.request_id = request_id
-        if isinstance(data.get("usage"), dict):
-            self.usage = data["usage"]
-        choices = data.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            said = (choice.get("delta") or choice.get("message")) if isinstance(choice, dict) else 0
-            if isinstance(said, dict) and any(
-                said.get(kind) for kind in ("content", "tool_calls", "refusal")
-            ):
-                self.deltas += 1
-                self.content_bytes += len(str(said.get("content") or "").encode())
-
-    def quantities(self) -> Iterator[tuple[str, Decimal | Estimate]]:
-        if self.unread and not self.streamed:
-            self._read(self.unread)
-        if self.usage is None or not _count(self.usage, "prompt_tokens"):
-            yield "llm_input_tokens", self.asked.input()
-            yield (
-                "llm_output_tokens",
-                self.asked.output(deltas=self.deltas, content_bytes=self.content_bytes),
-            )
-            return
-        read, said = (
-            self.usage.get("prompt_tokens_details"),
-            self.usage.get("completion_tokens_details"),
-        )
-        yield "llm_input_tokens", _count(self.usage, "prompt_tokens")
-        yield "llm_output_tokens", _count(self.usage, "completion_tokens")
-        for meter, details, name in (
-            ("llm_cached_input_tokens", read, "cached_tokens"),
-            ("llm_cache_write_tokens", read, "cache_write_tokens"),
-            ("llm_reasoning_tokens", said, "reasoning_tokens"),
-        ):
-            if isinstance(details, dict) and (tokens := _count(details, name)):
-                yield meter, tokens
-
-
-@dataclass(slots=True, kw_only=True)
-class _Speech(_Request):
-    characters: int
-
-    def quantities(self) -> Iterator[tuple[str, Decimal | Estimate]]:
-        asked = Decimal(self.characters)
-        # Characters are billed as they were asked, however much of the sound was heard.
-        yield "tts_characters", asked if self.begun else Estimate(asked, Decimal(0), asked)
-
-
 class RequestMeter:
-    """Measures every completion and speech request that goes through a client of its own."""
+    """Measures every request of a known kind that goes through a client of its own."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._known: dict[str, tuple[str, frozenset[str]]] = {}
         self._seen: set[tuple[str, str]] = set()
-        self._in_flight: dict[int, _Request] = {}
+        self._in_flight: dict[int, Request] = {}
 
     def http_client(self, **options: Any) -> httpx.AsyncClient:
         """An HTTP client for `openai.AsyncClient(http_client=...)`; `options` go to httpx.
@@ -184,20 +80,13 @@ class RequestMeter:
         """Whether requests to this host and model go through a client of this meter's."""
         return (host, model.lower()) in self._seen
 
-    def begin(self, request: httpx.Request, body: bytes) -> _Request | None:
+    def begin(self, request: httpx.Request, body: bytes) -> Request | None:
         """A request is about to be sent; None for one that is not metered."""
         host = request.url.netloc.decode("ascii", "replace").lower()
         started_at = self._recorder.clock.stamp()
         provider = PROVIDER_BY_HOST.get(host, "openai")
-        begun: _Request
-        if request.url.path.endswith("/chat/completions"):
-            asked = Asked.read(body)
-            begun = _Completion(provider, asked.model, started_at, asked=asked)
-        elif request.url.path.endswith("/audio/speech"):
-            spoken = _object(body)
-            model, text = str(spoken.get("model") or "").lower(), str(spoken.get("input") or "")
-            begun = _Speech(provider, model, started_at, characters=len(text))
-        else:
+        begun = read_request(request.url.path, body, provider, started_at)
+        if begun is None:
             return None
         self._seen.add((host, begun.model))
         self._in_flight[id(begun)] = begun
@@ -206,8 +95,8 @@ class RequestMeter:
             self._recorder.under_way(self._usage(begun, begun.instance_id, None, meter, quantity))
         return begun
 
-    def not_billed(self, request: _Request) -> None:
-        """It was refused, or never sent."""
+    def not_billed(self, request: Request) -> None:
+        """It was refused or never sent, or is reported elsewhere."""
         if self._in_flight.pop(id(request), None):
             meters = [meter for meter, _ in request.quantities()]
             self._recorder.withdraw(request.instance_id, meters)
@@ -217,8 +106,11 @@ class RequestMeter:
         for request in list(self._in_flight.values()):
             self.end(request)
 
-    def end(self, request: _Request) -> None:
+    def end(self, request: Request) -> None:
         """The reply has come, or never will."""
+        if request.told_by_plugin:
+            self.not_billed(request)
+            return
         if self._in_flight.pop(id(request), None) is None:
             return
         measured = dict(request.quantities())
@@ -240,7 +132,7 @@ class RequestMeter:
 
     def _usage(
         self,
-        request: _Request,
+        request: Request,
         instance_id: str,
         ref: str | None,
         meter: str,
@@ -291,7 +183,7 @@ class _MeteredTransport(httpx.AsyncBaseTransport):
             return response
         metered.begun = True
         headers = httpx.Headers(response.headers)
-        if isinstance(metered, _Speech):
+        if isinstance(metered, Speech):
             # By which the plugin's own report will be recognised as this request's.
             headers.setdefault("x-request-id", f"{OWN_ID}{uuid.uuid4().hex}")
             metered.request_id = headers["x-request-id"]
@@ -299,7 +191,7 @@ class _MeteredTransport(httpx.AsyncBaseTransport):
         return httpx.Response(
             response.status_code,
             headers=headers,
-            stream=_MeteredStream(response.stream, metered.take, lambda: self._meter.end(metered)),
+            stream=_MeteredStream(response.stream, metered, lambda: self._meter.end(metered)),
             extensions=response.extensions,
         )
 
@@ -311,39 +203,24 @@ class _MeteredStream(httpx.AsyncByteStream):
     def __init__(
         self,
         inner: httpx.AsyncByteStream,
-        take: Callable[[bytes], None],
+        request: Request,
         end: Callable[[], None],
     ) -> None:
         self._inner = inner
-        self._take = take
+        self._request = request
         self._end = end
-        self._ended = False
+        self._closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner:
-            self._take(chunk)
+            self._request.take(chunk)
             yield chunk
+        self._request.ended = True
 
     async def aclose(self) -> None:
         try:
             await self._inner.aclose()
         finally:
-            if not self._ended:
-                self._ended = True
+            if not self._closed:
+                self._closed = True
                 self._end()
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        data = json.loads(body)
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _count(data: dict[str, Any], name: str) -> Decimal:
-    """A number of tokens, 0 where there is none that can be one."""
-    value = data.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        return Decimal(0)
-    return Decimal(value)

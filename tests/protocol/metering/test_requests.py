@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import openai as openai_api
 import pytest
+from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, llm
 from livekit.agents.utils import http_context
 from livekit.plugins import openai
@@ -19,6 +20,7 @@ from metering.usage import Certainty, Usage
 from tests.providers.openai import OpenAIServer
 from tests.providers.server import Fault
 from tests.recording import Recording
+from tests.waiting import until
 
 ONCE = APIConnectOptions(max_retry=0, timeout=0.5)
 TWICE = APIConnectOptions(max_retry=1, retry_interval=0.02, timeout=0.5)
@@ -292,3 +294,49 @@ async def test_a_request_that_was_refused_is_taken_back(
             pass
     assert [entry["kind"] for entry in recording.entries].count("open") == 2
     assert recording.run().usages == ()
+
+
+async def recognize(client: Client, *, seconds: int) -> None:
+    model = openai.STT(model="whisper-1", client=client[0])
+    client[1].watch(model)
+    silence = rtc.AudioFrame(b"\x00\x00" * 16_000 * seconds, 16_000, 1, 16_000 * seconds)
+    await model.recognize(silence, conn_options=ONCE)
+
+
+async def test_a_recording_is_counted_once_as_its_plugin_reports_it(
+    server: OpenAIServer, client: Client, recording: Recording
+) -> None:
+    await recognize(client, seconds=3)
+    await settled()
+    (used,) = instances(recording)
+    (billed,) = server.recordings
+    assert used["stt_audio"].quantity == billed.seconds == 3
+    assert (used["stt_audio"].certainty, used["stt_audio"].model) == (Certainty.EXACT, "whisper-1")
+
+
+async def test_a_recording_that_is_never_answered_is_bounded_by_its_length(
+    server: OpenAIServer, client: Client, recording: Recording
+) -> None:
+    server.faults.append(Fault(hang=True))
+    asking = asyncio.create_task(recognize(client, seconds=3))
+    await until(lambda: len(server.recordings) == 1)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await settled()
+    (used,) = instances(recording)
+    sound = used["stt_audio"]
+    assert (sound.model, sound.quantity, sound.unit) == ("whisper-1", Decimal(3), "second")
+    assert (sound.quantity_lower, sound.quantity_upper) == (Decimal(0), Decimal(3))
+    assert holds(sound, 3)
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+async def test_a_recording_that_is_refused_is_not_billed(
+    server: OpenAIServer, client: Client, recording: Recording, status: int
+) -> None:
+    server.refusals.append(status)
+    with pytest.raises(APIError):
+        await recognize(client, seconds=3)
+    await settled()
+    assert instances(recording) == []
+    assert server.recordings == []
