@@ -5,20 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal, Inexact
+from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import RateError, UsageError
 from ..units import Unit, unit
 from ..usage import Meter
+from .charge_models import FLAT_UNITS, ChargeModel
 from .currencies import CURRENCIES
-from .exact import EXACT, convert_exactly
+from .exact import EXACT
 from .hosting import ROOM_PROVIDERS
 from .model_match import TESTS, PricedModel
 from .rate_card import Disagreement, Entry, NoPrice, NotBilled, Rate
 from .rate_file import RateTable
+from .rate_prices import in_exact_unit, read_price
 
 
 @dataclass
@@ -129,6 +131,8 @@ def _meter(table: RateTable, known: Mapping[str, Meter]) -> Meter:
     )
     table.finish()
     measure = _unit(table, "unit", meter.unit)
+    if measure.name in FLAT_UNITS:
+        raise table.error(f"unit {meter.unit!r} is what flat prices are per, no measure", "unit")
     if measure.base != measure.name:
         raise table.error(
             f"unit {meter.unit!r} is a multiple; usage is measured in {measure.base!r}", "unit"
@@ -177,7 +181,8 @@ def _rate(table: RateTable, meters: Mapping[str, Meter], layer: int) -> Rate:
     pricing_unit = table.take_str("unit")
     price_unit = _unit(table, "unit", pricing_unit)
     meter = meters[common["meter"]]
-    if price_unit.base != unit(meter.unit).base:
+    price = read_price(table)
+    if price.charge_model is not ChargeModel.FLAT and price_unit.base != unit(meter.unit).base:
         raise table.error(
             f"unit {pricing_unit!r} does not fit the meter {meter.name!r}, "
             f"which is measured in {meter.unit!r}",
@@ -189,8 +194,11 @@ def _rate(table: RateTable, meters: Mapping[str, Meter], layer: int) -> Rate:
             f'currency {currency!r} is no ISO 4217 code, as currency = "USD"', "currency"
         )
     rate = Rate(
-        unit_price=table.take_amount("price"),
+        unit_price=price.unit_price,
         pricing_unit=pricing_unit,
+        charge_model=price.charge_model,
+        tiers=price.tiers,
+        included=price.included,
         increment=_step(table, "increment", price_unit),
         minimum=_step(table, "minimum", price_unit),
         currency=currency,
@@ -200,27 +208,13 @@ def _rate(table: RateTable, meters: Mapping[str, Meter], layer: int) -> Rate:
         add_on=table.take_bool("add_on"),
         **common,
     )
+    if rate.dispute is not None and rate.dispute.price is not None and price.tiers:
+        raise table.error(
+            f"dispute price {rate.dispute.price} has no place beside tiers; say the reason only",
+            "dispute",
+        )
     table.finish()
-    return _in_exact_unit(rate)
-
-
-def _in_exact_unit(rate: Rate) -> Rate:
-    """A rate per minute or hour as one per base unit, where no digit is lost by it.
-
-    10 s are no finite number of minutes, but $0.0048 a minute is $0.00008 a second: so priced, what
-    is not rounded to an increment multiplies out exactly.
-    """
-    if rate.increment is not None or rate.minimum is not None or convert_exactly(rate.factor):
-        return rate
-    dispute = rate.dispute
-    try:
-        per_base = EXACT.divide(rate.unit_price, rate.factor)
-        if dispute is not None and dispute.price is not None:
-            dispute = replace(dispute, price=EXACT.divide(dispute.price, rate.factor))
-    except Inexact:
-        return rate
-    base = unit(rate.pricing_unit).base
-    return replace(rate, unit_price=per_base, pricing_unit=base, dispute=dispute)
+    return in_exact_unit(rate)
 
 
 def _common(table: RateTable, meters: Mapping[str, Meter], layer: int) -> dict[str, Any]:

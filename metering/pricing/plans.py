@@ -19,11 +19,13 @@ from typing import Any, Literal
 from ..errors import RateError, UsageError
 from ..units import Unit, unit
 from ..usage import core_meters
+from .charge_models import Tier as Tier
 from .currencies import CURRENCIES
 from .exact import EXACT, ZERO
 from .hosting import ROOM_PROVIDERS
 from .loading import catalog_tables
 from .rate_file import RateTable, read_file
+from .rate_prices import read_tiers
 
 Book = Literal["cost", "price"]
 
@@ -53,14 +55,6 @@ class Allowance:
     def covers(self, attributes: Mapping[str, str]) -> bool:
         """Whether usage of this meter with these attributes comes off the allowance."""
         return not any(excluded.items() <= attributes.items() for excluded in self.excluding)
-
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """A graduated price: what is `over` this many units past the allowance costs `unit_price`."""
-
-    over: Decimal
-    unit_price: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,17 +274,9 @@ def _tiers(table: RateTable, values: Mapping[str, Any]) -> OverageTiers:
     meter = inner.take_str("meter")
     pricing_unit = inner.take_str("unit")
     _unit_of(inner, "tiers", meter, pricing_unit)
-    steps = []
-    for item in inner.take_tables("prices"):
-        step = inner.nested("tiers", item)
-        steps.append(Tier(step.take_amount("over"), step.take_amount("price")))
-        step.finish()
+    steps = read_tiers(inner, "prices", "tiers")
     inner.finish()
-    overs = [step.over for step in steps]
-    if not overs or overs[0] != 0 or overs != sorted(set(overs)):
-        shown = ", ".join(map(str, overs)) or "none"
-        raise inner.error(f"prices must begin over 0 and rise; they are over {shown}", "tiers")
-    return OverageTiers(meter, pricing_unit, tuple(steps))
+    return OverageTiers(meter, pricing_unit, steps)
 
 
 def _credit(table: RateTable, values: Mapping[str, object]) -> Credit:

@@ -85,10 +85,12 @@ class RateTable:
     def _line_of(self, key: str | None) -> int:
         key = self._parent_key or key
         if key is not None:
-            pattern = re.compile(rf"""(?:^|[\s;,{{"'])"?{re.escape(key)}"?\s*[=.]""")
-            for offset, text in enumerate(self._lines):
-                if pattern.search(text):
-                    return self._first_line + offset
+            name = rf"""["']?{re.escape(key)}["']?\s*[=.]"""
+            # A key of the entry itself before the same key of a table inside it.
+            for pattern in (rf"^\s*{name}", rf"""(?:^|[\s;,{{"']){name}"""):
+                for offset, text in enumerate(self._lines):
+                    if re.search(pattern, text):
+                        return self._first_line + offset
         return self._first_line
 
     def error(self, message: str, key: str | None = None) -> RateError:
