@@ -162,6 +162,15 @@ class RateTable:
                 pass
         raise self.error(f"{key} {value} must be a date, as {key} = 2026-06-02", key)
 
+    def take_period(self) -> tuple[date | None, date | None]:
+        """`effective_from` and `effective_until`, the second not included; None is unbounded."""
+        start, end = self.take_date("effective_from"), self.take_date("effective_until")
+        if start and end and end <= start:
+            raise self.error(
+                f"effective_until {end} must be after effective_from {start}", "effective_until"
+            )
+        return start, end
+
     def take_bool(self, key: str) -> bool:
         """true or false; false where it is missing."""
         value = self.take(key)
