@@ -39,7 +39,7 @@ def statement(
     """Draft a month's statement: lines, allowances, overage, credits, fee, rounding, total."""
     if as_csv and (as_json or by is not None):
         raise typer.BadParameter("give it alone", param_hint="'--csv'")
-    period = _period(month, timezone)
+    period = read_period(month, timezone)
 
     async def work() -> StatedMonth:
         settings = MeterSettings.load()
@@ -75,7 +75,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Replay a month of the ledger on every plan and hosting: limits first, then price."""
-    period = _period(month, timezone)
+    period = read_period(month, timezone)
 
     async def work() -> list[Offer]:
         settings = MeterSettings.load()
@@ -89,7 +89,8 @@ def replay(
         console().print(offers_table(offers, {}))
 
 
-def _period(month: str, timezone: str) -> Period:
+def read_period(month: str, timezone: str) -> Period:
+    """The month that a command was asked for; one that is none is wrong usage."""
     try:
         return parse_period(month, timezone)
     except RateError as error:

@@ -152,7 +152,7 @@ async def state_month(
     plans = load_plans(settings.rates)
     asked = find_plan(plans, plan_id) if plan_id is not None else None
     found = await jobs_with_usage(ledger, period.start, period.end, tenant)
-    plan = asked or find_plan(plans, _plan_of(found, settings))
+    plan = asked or find_plan(plans, plan_of(found, settings))
     if plan.book != "cost":
         raise RateError(
             f"plan {plan.plan_id!r} is of a price book, and statements are of what providers"
@@ -227,7 +227,7 @@ async def _charge(
                 await ledger.off_loop(charged.add, job, usages)
 
 
-def _plan_of(jobs: Iterable[PeriodJob], settings: MeterSettings) -> str:
+def plan_of(jobs: Iterable[PeriodJob], settings: MeterSettings) -> str:
     """The plan of the month's jobs; those on one's own server are on none, beside any other."""
     named = {job.plan for job in jobs}
     on_none, plans = NO_PLAN in named, sorted(named - {NO_PLAN})

@@ -25,7 +25,7 @@ from .month_terms import PricePart, TermsPool
 Bucket = tuple[str, str]
 """Provider and meter: what an allowance, a tier or a credit is for."""
 
-_LineKey = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
+LineKey = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,13 +222,15 @@ def add_up_month(jobs: Iterable[JobCharges], plan: Plan) -> Month:
     """
     pools: dict[Bucket, _Pool] = {}
     terms_pools: dict[str, TermsPool] = {}
-    lines: dict[_LineKey, _Line] = {}
+    lines: dict[LineKey, _Line] = {}
     months = []
     for job in sorted(jobs, key=lambda job: (job.ended_at, job.job_id)):
         lists: dict[Bucket, Decimal] = {}
         costs: dict[Bucket, Decimal] = {}
         unrated = 0
-        for key, charge in sorted(((_key(charge), charge) for charge in job.charges), key=_first):
+        for key, charge in sorted(
+            ((line_key(charge), charge) for charge in job.charges), key=_first
+        ):
             line = lines.get(key)
             if line is None:
                 line = lines[key] = _new_line(charge, plan, pools, terms_pools)
@@ -330,11 +332,12 @@ def _together(one: TierCost, other: TierCost) -> TierCost:
     )
 
 
-def _first(item: tuple[_LineKey, Charge]) -> _LineKey:
+def _first(item: tuple[LineKey, Charge]) -> LineKey:
     return item[0]
 
 
-def _key(charge: Charge) -> _LineKey:
+def line_key(charge: Charge) -> LineKey:
+    """What charges have in common that are one line of a month."""
     return (
         charge.meter,
         charge.provider,
