@@ -17,6 +17,7 @@ from .ledger.store import Ledger
 from .ledger.use_queries import in_use
 from .pricing.loading import load_card
 from .pricing.plans import find_plan, load_plans
+from .pricing.price_book_file import load_price_book
 from .pricing.rate_check import InUse, RateCheck, check_card, uses_of
 from .pricing.rate_list import RateFilter, entry_to_json, list_entries
 from .rate_diff import diff_month
@@ -105,7 +106,7 @@ def check(
         settings = MeterSettings.load()
         rates_file = file or settings.rates
         card = load_card(rates_file)
-        load_plans(rates_file)
+        load_price_book(rates_file)  # And with it the plans: a wrong one is refused here, too.
         since = datetime.fromisoformat(f"{day - timedelta(days=days)}T00:00:00+00:00")
         async with Ledger(settings.ledger_url) as ledger:
             uses = await in_use(ledger, since)

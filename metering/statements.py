@@ -147,7 +147,7 @@ async def state_month(
     Raises:
         LedgerError: the store cannot be read, or usage of the month was pruned.
         RateError: no such plan or hosting, jobs on several plans, charges in several currencies, a
-            plan of a price book (tenants' statements are not made yet) or by contract.
+            plan of a price book (`tenants.state_tenant` states those) or by contract.
     """
     plans = load_plans(settings.rates)
     asked = find_plan(plans, plan_id) if plan_id is not None else None
@@ -155,8 +155,8 @@ async def state_month(
     plan = asked or find_plan(plans, plan_of(found, settings))
     if plan.book != "cost":
         raise RateError(
-            f"plan {plan.plan_id!r} is of a price book, and statements are of what providers"
-            " charge; use a plan of theirs"
+            f"plan {plan.plan_id!r} is of a price book, and this statement is of what providers"
+            " charge; use a plan of theirs, or say --book price and whose statement with --tenant"
         )
     catalog = load_card(settings.rates)
     charged = _Charged(_Terms(plan, card_on_plan(catalog, plan), hosting))

@@ -244,17 +244,8 @@ def _yes_unless_false(table: RateTable, key: str) -> bool:
     return value is not False
 
 
-def _names(table: RateTable, key: str) -> list[str]:
-    value = table.take(key)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise table.error(f'{key} {value!r} must be a list of texts, as ["..."]', key)
-    return value
-
-
 def _hostings(table: RateTable) -> tuple[str, ...]:
-    names = _names(table, "hostings")
+    names = table.take_names("hostings")
     for name in names:
         if name not in ROOM_PROVIDERS:
             known = ", ".join(ROOM_PROVIDERS)
@@ -301,8 +292,8 @@ def _credit(table: RateTable, values: Mapping[str, object], meters: Mapping[str,
     credit = Credit(
         name=inner.take_str("name"),
         amount=inner.take_amount("amount"),
-        providers=frozenset(_names(inner, "providers")),
-        meters=frozenset(_names(inner, "meters")),
+        providers=frozenset(inner.take_names("providers")),
+        meters=frozenset(inner.take_names("meters")),
         expires=inner.take_date("expires"),
     )
     for meter in sorted(credit.meters - meters.keys()):

@@ -19,10 +19,11 @@ from typing import Any
 
 from ..errors import RateError
 
-KINDS = ("rate", "not_billed", "unrated", "model", "meter", "plan")
+KINDS = ("rate", "not_billed", "unrated", "model", "meter", "plan", "customer", "sold_as", "markup")
 _SINGLE = ("defaults", "snapshot")
 _TOO_MUCH = Decimal(10**15)
 _MOST_DECIMALS = 30
+_ABOUT = ("provider", "model", "meter", "name", "id", "tenant")
 _DEFAULTABLE = (
     "provider",
     "model",
@@ -68,7 +69,7 @@ class RateTable:
         """The entry, as an error names it: kind, number in its file, and what it is about."""
         if self._inside:
             return self._inside
-        about = [self._values.get(key) for key in ("provider", "model", "meter", "name", "id")]
+        about = [self._values.get(key) for key in _ABOUT]
         words = " ".join(word for word in about if isinstance(word, str) and word)
         return f"[[{self.kind}]] {self.number}" + (f" ({words})" if words else "")
 
@@ -197,6 +198,15 @@ class RateTable:
         for name, text in value.items():
             if not isinstance(text, str):
                 raise self.error(f"{key}.{name} {text!r} must be a text in quotes", key)
+        return value
+
+    def take_names(self, key: str) -> list[str]:
+        """A list of texts, empty where it is missing."""
+        value = self.take(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(f'{key} {value!r} must be a list of texts, as ["..."]', key)
         return value
 
     def take_tables(self, key: str) -> list[dict[str, Any]]:
