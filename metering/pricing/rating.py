@@ -125,8 +125,7 @@ class Rating:
 
     def _add(self, share: Share, request_input: Decimal | None) -> None:
         usage, finding = share.usage, share.finding
-        sized = not isinstance(finding.unpriced, NotBilled) and not _is_flat(finding)
-        if usage.unreported and sized:
+        if usage.unreported and not (isinstance(finding.unpriced, NotBilled) or _is_flat(finding)):
             self._add_unpriced(share, ChargeState.UNRATED, NEVER_REPORTED)
             return
         if share.contained_in:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering.billing import Bill, MonthLine
+from metering.billing.month_sum import MonthSum
 from metering.billing.sharing import add_up
 from metering.pricing import Rate, RateCard
 from metering.pricing.charge_models import ChargeModel, Tier
@@ -231,6 +232,24 @@ def test_a_month_is_what_the_model_says_however_it_is_ordered_and_grouped(
         else:
             past = sum(part.quantity for part in line.overage)
             assert line.allowance_used + past == listed
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), models, included, st.lists(counts, max_size=8))
+def test_a_month_added_up_without_its_jobs_comes_to_the_same(
+    data: st.DataObject, model: ChargeModel, free: Decimal, quantities: list[Decimal]
+) -> None:
+    card = RateCard((a_rate(model, included=free),))
+    bundles = data.draw(bundled(quantities))
+    jobs = [job(one, ON, number=number, card=card) for number, one in enumerate(bundles)]
+    summed = MonthSum()
+    for one in jobs:
+        summed.add(one.charges)
+
+    whole, without = bill(jobs, ON), bill(summed.as_job(), ON)
+
+    assert without.lines == whole.lines
+    assert without.exact_total == whole.exact_total
 
 
 @settings(max_examples=150, deadline=None)
