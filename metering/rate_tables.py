@@ -14,7 +14,8 @@ from .pricing.charge_models import ChargeModel
 from .pricing.rate_card import Entry, Rate
 from .pricing.rate_check import InUse, RateCheck
 from .pricing.rate_list import entry_kind
-from .tables import money, plain
+from .tables import amount, money, plain
+from .units import unit
 from .usage import format_decimal
 
 
@@ -51,6 +52,7 @@ def price_text(entry: Entry) -> str:
 
 
 def _price_parts(rate: Rate) -> Iterator[str]:
+    base = unit(rate.pricing_unit).base
     if rate.add_on:
         yield "+"
     if rate.tiers:
@@ -64,9 +66,9 @@ def _price_parts(rate: Rate) -> Iterator[str]:
     if rate.included:
         yield f"past {format_decimal(rate.included)} a month"
     if rate.increment is not None and rate.charge_model is not ChargeModel.FLAT:
-        yield f"in steps of {format_decimal(rate.increment)}"
+        yield f"in steps of {amount(rate.increment, base)}"
     if rate.minimum is not None:
-        yield f"at least {format_decimal(rate.minimum)}"
+        yield f"at least {amount(rate.minimum, base)}"
     if rate.request_input_over is not None:
         yield f"over {rate.request_input_over} input tokens"
 

@@ -121,6 +121,8 @@ class TestList:
         said = run("rates", "--provider=acme").stdout
         assert "volume: $2.00 over 0, $1.00 over 9, per message past 5 a month" in said
         assert "$3.00 per started 1000 message a month" in said
+        stepped = run("rates", "--meter=agent_session", "--plan=livekit/ship").stdout
+        assert "$0.01 per minute in steps of 60 seconds" in stepped
         assert said.splitlines()[-1].startswith("2 entries of rate card ")
 
     @pytest.mark.parametrize(
