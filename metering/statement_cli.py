@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +17,15 @@ from .estimate_cli import plans_app
 from .ledger.store import Ledger
 from .settings import Hosting, MeterSettings
 from .statements import Group, GroupBy, StatedMonth, replay_month, state_month
+from .tenants import state_tenant
 from .usage import format_decimal
+
+
+class Book(StrEnum):
+    """Whose prices a statement is by."""
+
+    COST = "cost"
+    PRICE = "price"
 
 
 @app.command()
@@ -32,6 +41,9 @@ def statement(
         str | None, typer.Option(help="Only this tenant's jobs, as the plan's only payer.")
     ] = None,
     timezone: Annotated[str, typer.Option(help="The payer's, as Europe/Zurich.")] = "UTC",
+    book: Annotated[
+        Book, typer.Option(help="What providers charge us, or what a tenant is charged.")
+    ] = Book.COST,
     by: Annotated[GroupBy | None, typer.Option(help="Sum the jobs' costs by this, too.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the lines as CSV.")] = False,
     as_json: AsJson = False,
@@ -39,11 +51,15 @@ def statement(
     """Draft a month's statement: lines, allowances, overage, credits, fee, rounding, total."""
     if as_csv and (as_json or by is not None):
         raise typer.BadParameter("give it alone", param_hint="'--csv'")
-    period = _period(month, timezone)
+    if book is Book.PRICE and (tenant is None or hosting is not None):
+        raise typer.BadParameter("it needs --tenant, and takes no --hosting", param_hint="'--book'")
+    period = read_period(month, timezone)
 
     async def work() -> StatedMonth:
         settings = MeterSettings.load()
         async with Ledger(settings.ledger_url) as ledger:
+            if book is Book.PRICE and tenant is not None:
+                return await state_tenant(ledger, settings, period, tenant, plan_id=plan)
             return await state_month(
                 ledger, settings, period, plan_id=plan, hosting=hosting, tenant=tenant
             )
@@ -75,7 +91,7 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Replay a month of the ledger on every plan and hosting: limits first, then price."""
-    period = _period(month, timezone)
+    period = read_period(month, timezone)
 
     async def work() -> list[Offer]:
         settings = MeterSettings.load()
@@ -89,7 +105,8 @@ def replay(
         console().print(offers_table(offers, {}))
 
 
-def _period(month: str, timezone: str) -> Period:
+def read_period(month: str, timezone: str) -> Period:
+    """The month that a command was asked for; one that is none is wrong usage."""
     try:
         return parse_period(month, timezone)
     except RateError as error:

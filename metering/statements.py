@@ -148,16 +148,16 @@ async def state_month(
     Raises:
         LedgerError: the store cannot be read, or usage of the month was pruned.
         RateError: no such plan or hosting, jobs on several plans, charges in several currencies, a
-            plan of a price book (tenants' statements are not made yet) or by contract.
+            plan of a price book (`tenants.state_tenant` states those) or by contract.
     """
     plans = load_plans(settings.rates)
     asked = find_plan(plans, plan_id) if plan_id is not None else None
     found = await jobs_with_usage(ledger, period.start, period.end, tenant)
-    plan = asked or find_plan(plans, _plan_of(found, settings))
+    plan = asked or find_plan(plans, plan_of(found, settings))
     if plan.book != "cost":
         raise RateError(
-            f"plan {plan.plan_id!r} is of a price book, and statements are of what providers"
-            " charge; use a plan of theirs"
+            f"plan {plan.plan_id!r} is of a price book, and this statement is of what providers"
+            " charge; use a plan of theirs, or say --book price and whose statement with --tenant"
         )
     catalog = load_card(settings.rates)
     charged = _Charged(_Terms(plan, card_on_plan(catalog, plan), hosting))
@@ -228,7 +228,7 @@ async def _charge(
                 await asyncio.to_thread(charged.add, job, usages)
 
 
-def _plan_of(jobs: Iterable[PeriodJob], settings: MeterSettings) -> str:
+def plan_of(jobs: Iterable[PeriodJob], settings: MeterSettings) -> str:
     """The plan of the month's jobs; those on one's own server are on none, beside any other."""
     named = {job.plan for job in jobs}
     on_none, plans = NO_PLAN in named, sorted(named - {NO_PLAN})

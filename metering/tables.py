@@ -49,8 +49,9 @@ def amount(quantity: Decimal | None, unit: str | None) -> str:
     """A quantity with its unit, in the plural where there is one; every digit of it."""
     if quantity is None or unit is None:
         return "-"
-    plural = "s" if quantity != 1 and unit[-1].islower() and unit[-1] != "s" else ""
-    return f"{format_decimal(quantity)} {unit}{plural}"
+    block = unit[0].isdigit()
+    plural = "s" if (block or quantity != 1) and unit[-1].islower() and unit[-1] != "s" else ""
+    return f"{format_decimal(quantity)} {'x ' if block else ''}{unit}{plural}"
 
 
 def jobs_table(jobs: Iterable[JobSummary]) -> Sheet:

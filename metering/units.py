@@ -6,6 +6,8 @@ Usage is measured in base units (second, byte, token, ...), prices are quoted in
 
 from __future__ import annotations
 
+import functools
+import re
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -39,17 +41,28 @@ _UNITS: dict[str, Unit] = {
         Unit("million characters", "character", Decimal(10) ** 6),
         Unit("event", "event", Decimal(1)),
         Unit("message", "message", Decimal(1)),
+        Unit("instance", "instance", Decimal(1)),
+        Unit("job", "job", Decimal(1)),
     )
 }
 
+# As FOCUS writes a pricing unit that is a block of others ("1000 Requests").
+_BLOCK = re.compile(r"([1-9][0-9]{0,11}) (.+)", re.ASCII)
 
+
+@functools.lru_cache(maxsize=1024)
 def unit(name: str) -> Unit:
-    """The unit of this name.
+    """The unit of this name, or the block of units that it says: `1000 message`.
 
     Raises:
         UsageError: no such unit; the message lists those there are.
     """
-    try:
+    if name in _UNITS:
         return _UNITS[name]
-    except KeyError:
-        raise UsageError(f"unknown unit {name!r}; use one of {', '.join(_UNITS)}") from None
+    block = _BLOCK.fullmatch(name)
+    if block is None or block[2] not in _UNITS:
+        raise UsageError(
+            f"unknown unit {name!r}; use one of {', '.join(_UNITS)}, or a number of them"
+        )
+    one = _UNITS[block[2]]
+    return Unit(name, one.base, Decimal(block[1]) * one.factor)

@@ -13,17 +13,19 @@ from datetime import datetime
 from decimal import Decimal
 
 from ..errors import RateError
+from ..pricing.charge_models import ChargeModel, MonthTerms
 from ..pricing.charges import Charge, ChargeState
 from ..pricing.exact import EXACT, ZERO, convert
 from ..pricing.parts import WORSE
 from ..pricing.plans import Allowance, OverageTiers, Plan
 from ..units import unit
 from ..usage import Certainty
+from .month_terms import PricePart, TermsPool
 
 Bucket = tuple[str, str]
 """Provider and meter: what an allowance, a tier or a credit is for."""
 
-_LineKey = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
+LineKey = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,9 @@ class MonthLine:
     """All charges of a month at one rate, or for want of one.
 
     `charge` has the sums: `list_cost` is without any allowance. `allowance_used` and `beyond` are
-    in its pricing unit, as the quantities of `overage` are unless the plan's tiers have another.
+    in its pricing unit, as the quantities of `overage` are unless the plan's tiers have another, or
+    they are packages;
+    what a rate itself includes is in `allowance_used`, too.
     `beyond` is what a plan without overage does not hold: it has no price.
     """
 
@@ -147,13 +151,17 @@ class _Pool:
 class _Line:
     """A month's line in the making; `first` is a charge of it, for what all of them share.
 
-    `pool` is the allowance that it comes off and the tiers past it, if it has either.
+    `pool` is the plan's allowance that it comes off and the tiers past it, if it has either;
+    `terms_pool` what its rate says about a month, unless the plan's tiers take its place. `past` is
+    what neither includes.
     """
 
     first: Charge
     bucket: Bucket
     pool: _Pool | None
     factor: Decimal
+    terms_pool: TermsPool | None = None
+    past: Decimal = ZERO
     instances: int = 0
     consumed: Decimal = ZERO
     pricing: Decimal = ZERO
@@ -191,9 +199,13 @@ class _Line:
             certainty=self.certainty,
             disputed=disputed and replace(disputed, list_cost=self.disputed_cost),
         )
-        if self.pool is None:
+        if self.pool is None and self.terms_pool is None:
             overage = (_at_rate(first, self.pricing),) if self.pricing else ()
             return MonthLine(charge, overage=overage)
+        terms = first.month_terms
+        if self.terms_pool and terms and terms.charge_model is ChargeModel.VOLUME and self.past:
+            landed = _tier_cost(self.terms_pool.at_volume(terms, self.past))
+            return MonthLine(charge, self.allowance_used, (landed,), self.beyond)
         parts = sorted(self.overage.items(), key=lambda item: item[0] or ZERO)
         return MonthLine(charge, self.allowance_used, tuple(part for _, part in parts), self.beyond)
 
@@ -209,24 +221,27 @@ def add_up_month(jobs: Iterable[JobCharges], plan: Plan) -> Month:
         RateError: the charges are in several currencies, or not in the plan's.
     """
     pools: dict[Bucket, _Pool] = {}
-    lines: dict[_LineKey, _Line] = {}
+    terms_pools: dict[str, TermsPool] = {}
+    lines: dict[LineKey, _Line] = {}
     months = []
     for job in sorted(jobs, key=lambda job: (job.ended_at, job.job_id)):
         lists: dict[Bucket, Decimal] = {}
         costs: dict[Bucket, Decimal] = {}
         unrated = 0
-        for key, charge in sorted(((_key(charge), charge) for charge in job.charges), key=_first):
+        for key, charge in sorted(
+            ((line_key(charge), charge) for charge in job.charges), key=_first
+        ):
             line = lines.get(key)
             if line is None:
-                line = lines[key] = _new_line(charge, plan, pools)
+                line = lines[key] = _new_line(charge, plan, pools, terms_pools)
             line.add(charge)
             if charge.list_cost is None:
                 unrated += charge.state is ChargeState.UNRATED
                 continue
             bucket = line.bucket
             cost = charge.list_cost
-            if line.pool is not None:
-                cost = _through_pool(line, line.pool, charge, overage=plan.overage)
+            if line.pool is not None or line.terms_pool is not None:
+                cost = _through_pools(line, charge, overage=plan.overage)
             lists[bucket] = EXACT.add(lists.get(bucket, ZERO), charge.list_cost)
             costs[bucket] = EXACT.add(costs.get(bucket, ZERO), cost)
         months.append(JobMonth(job.job_id, lists, costs, unrated))
@@ -234,22 +249,44 @@ def add_up_month(jobs: Iterable[JobCharges], plan: Plan) -> Month:
     return Month(ordered, tuple(months), _currency(ordered, plan))
 
 
-def _new_line(charge: Charge, plan: Plan, pools: dict[Bucket, _Pool]) -> _Line:
+def _new_line(
+    charge: Charge,
+    plan: Plan,
+    pools: dict[Bucket, _Pool],
+    terms_pools: dict[str, TermsPool],
+) -> _Line:
     bucket = charge.provider, charge.meter
     if charge.pricing_unit is None:
         return _Line(charge, bucket, None, ZERO)
-    return _Line(charge, bucket, _pool(plan, pools, charge), unit(charge.pricing_unit).factor)
+    line = _Line(charge, bucket, _pool(plan, pools, charge), unit(charge.pricing_unit).factor)
+    terms: MonthTerms | None = charge.month_terms
+    if terms is not None and (line.pool is None or line.pool.tiers is None):
+        line.terms_pool = terms_pools.setdefault(terms.pool, TermsPool())
+    return line
 
 
-def _through_pool(line: _Line, pool: _Pool, charge: Charge, *, overage: bool) -> Decimal:
-    """What a charge costs once the allowance has taken its part."""
-    covered, past = pool.take(charge, line.factor)
-    line.allowance_used = EXACT.add(line.allowance_used, covered)
-    if not overage:
-        line.beyond = EXACT.add(line.beyond, past)
-        return ZERO
+def _through_pools(line: _Line, charge: Charge, *, overage: bool) -> Decimal:
+    """What a charge costs once the plan's allowance and the rate's terms have taken their part."""
+    past = charge.pricing_quantity or ZERO
+    if line.pool is not None:
+        covered, past = line.pool.take(charge, line.factor)
+        line.allowance_used = EXACT.add(line.allowance_used, covered)
+        if not overage:
+            line.beyond = EXACT.add(line.beyond, past)
+            return ZERO
+    if line.terms_pool is None or charge.month_terms is None:
+        parts = [] if line.pool is None else line.pool.price(past, charge, line.factor)
+        return _add_parts(line, parts)
+    taken = line.terms_pool.take(past, charge.unit_price or ZERO, charge.month_terms)
+    line.allowance_used = EXACT.add(line.allowance_used, taken.included)
+    line.past = EXACT.add(line.past, taken.past)
+    _add_parts(line, [_tier_cost(part) for part in taken.parts])
+    return taken.added
+
+
+def _add_parts(line: _Line, parts: Iterable[TierCost]) -> Decimal:
     total = ZERO
-    for part in pool.price(past, charge, line.factor):
+    for part in parts:
         before = line.overage.get(part.over)
         line.overage[part.over] = part if before is None else _together(before, part)
         total = EXACT.add(total, part.cost)
@@ -276,6 +313,11 @@ def _is_add_on(charge: Charge) -> bool:
     return "add-on" in (charge.rate_id or "").split("/")
 
 
+def _tier_cost(part: PricePart) -> TierCost:
+    cost = EXACT.multiply(part.quantity, part.unit_price)
+    return TierCost(part.over, part.quantity, part.unit_price, cost)
+
+
 def _at_rate(charge: Charge, quantity: Decimal) -> TierCost:
     price = charge.unit_price or ZERO
     return TierCost(None, quantity, price, EXACT.multiply(quantity, price))
@@ -290,11 +332,12 @@ def _together(one: TierCost, other: TierCost) -> TierCost:
     )
 
 
-def _first(item: tuple[_LineKey, Charge]) -> _LineKey:
+def _first(item: tuple[LineKey, Charge]) -> LineKey:
     return item[0]
 
 
-def _key(charge: Charge) -> _LineKey:
+def line_key(charge: Charge) -> LineKey:
+    """What charges have in common that are one line of a month."""
     return (
         charge.meter,
         charge.provider,

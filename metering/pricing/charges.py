@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..usage import Certainty, format_decimal
+from .charge_models import MonthTerms
 from .exact import EXACT, ZERO
 
 
@@ -43,6 +44,7 @@ class Charge:
     `unit_price` it is `list_cost`, to the last digit. They are None unless the state is priced:
     what is not billed has no price either, and what is unrated is never $0. `reason` says why a
     charge has no price, or what to mind about one that has. `certainty` is the worst of its usages.
+    `month_terms` are what the rate says about a month's whole quantity; the list cost is without.
     """
 
     book: str
@@ -63,6 +65,7 @@ class Charge:
     rate_id: str | None = None
     certainty: Certainty = Certainty.EXACT
     disputed: Dispute | None = None
+    month_terms: MonthTerms | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values under the cost record's names; decimals are strings."""

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal, Inexact
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import RateError, UsageError
+from ..errors import UsageError
 from ..units import Unit, unit
 from ..usage import Meter
+from .charge_models import FLAT_UNITS, ChargeModel
 from .currencies import CURRENCIES
-from .exact import EXACT, convert_exactly
+from .exact import EXACT
 from .hosting import ROOM_PROVIDERS
 from .model_match import TESTS, PricedModel
-from .rate_card import Disagreement, Entry, NoPrice, NotBilled, Rate
+from .periods import check_periods
+from .rate_card import Disagreement, NoPrice, NotBilled, Rate
 from .rate_file import RateTable
+from .rate_prices import in_exact_unit, read_price
 
 
 @dataclass
@@ -50,9 +53,8 @@ def read_entries(
     """
     entries = Entries()
     known = dict(meters)
-    for table in tables["meter"]:
-        meter = _meter(table, known)
-        known[meter.name] = entries.meters[meter.name] = meter
+    entries.meters = {meter.name: meter for meter in read_meters(tables, known)}
+    known |= entries.meters
     plan_ids = {*plans, *(str(table.take("id")) for table in tables["plan"])}
     for kind in ("rate", "not_billed", "unrated"):
         for table in tables[kind]:
@@ -61,6 +63,7 @@ def read_entries(
                 known_plans = ", ".join(sorted(plan_ids))
                 raise table.error(f"plan {plan!r} is unknown; use one of {known_plans}", "plan")
     entries.models = [_model(table) for table in tables["model"]]
+    _refuse_twice(tables["model"], entries.models)
     entries.rates = [_rate(table, known, layer) for table in tables["rate"]]
     for table in tables["not_billed"]:
         reason = table.take_str("reason")
@@ -70,54 +73,33 @@ def read_entries(
         reason = table.take_str("reason")
         entries.unpriced.append(NoPrice(reason=reason, **_common(table, known, layer)))
         table.finish()
-    refuse_overlaps([*entries.rates, *entries.unpriced])
+    check_periods([*entries.rates, *entries.unpriced])
     return entries
 
 
-def refuse_overlaps(entries: Iterable[Entry]) -> None:
-    """Two entries for the same thing at the same time would be a guess.
+def read_meters(tables: Mapping[str, list[RateTable]], known: Mapping[str, Meter]) -> list[Meter]:
+    """The meters that a file adds to the known ones.
 
     Raises:
-        RateError: naming both.
+        RateError: one that cannot be, or that is there already.
     """
-    by_scope: dict[tuple[object, ...], list[Entry]] = {}
-    for entry in entries:
-        scope: tuple[object, ...] = (*entry.scope, False)
-        if isinstance(entry, Rate):
-            scope = (*entry.scope, entry.add_on)
-        for other in by_scope.setdefault(scope, []):
-            if _are_tiers(entry, other) or not _overlap(entry, other):
-                continue
-            raise RateError(
-                f"{entry.place}: {_period(entry)} overlaps {_period(other)} of {other.place}; "
-                "close the older one with effective_until"
+    added: dict[str, Meter] = {}
+    for table in tables["meter"]:
+        meter = _meter(table, {**known, **added})
+        added[meter.name] = meter
+    return list(added.values())
+
+
+def _refuse_twice(tables: list[RateTable], models: list[PricedModel]) -> None:
+    first: dict[tuple[str, str], RateTable] = {}
+    for table, model in zip(tables, models, strict=True):
+        other = first.setdefault((model.provider, model.model), table)
+        if other is not table:
+            raise table.error(
+                f"model {model.model!r} of {model.provider!r} is there already, at {other.place};"
+                " put all of its names into one entry",
+                "model",
             )
-        by_scope[scope].append(entry)
-
-
-def _are_tiers(one: Entry, other: Entry) -> bool:
-    return (
-        isinstance(one, Rate)
-        and isinstance(other, Rate)
-        and one.request_input_over != other.request_input_over
-    )
-
-
-def _overlap(one: Entry, other: Entry) -> bool:
-    return (
-        one.effective_from is None
-        or other.effective_until is None
-        or one.effective_from < other.effective_until
-    ) and (
-        other.effective_from is None
-        or one.effective_until is None
-        or other.effective_from < one.effective_until
-    )
-
-
-def _period(entry: Entry) -> str:
-    start, end = entry.effective_from or "always", entry.effective_until or "open end"
-    return f"its period {start} to {end}"
 
 
 def _meter(table: RateTable, known: Mapping[str, Meter]) -> Meter:
@@ -129,6 +111,8 @@ def _meter(table: RateTable, known: Mapping[str, Meter]) -> Meter:
     )
     table.finish()
     measure = _unit(table, "unit", meter.unit)
+    if measure.name in FLAT_UNITS:
+        raise table.error(f"unit {meter.unit!r} is what flat prices are per, no measure", "unit")
     if measure.base != measure.name:
         raise table.error(
             f"unit {meter.unit!r} is a multiple; usage is measured in {measure.base!r}", "unit"
@@ -177,7 +161,8 @@ def _rate(table: RateTable, meters: Mapping[str, Meter], layer: int) -> Rate:
     pricing_unit = table.take_str("unit")
     price_unit = _unit(table, "unit", pricing_unit)
     meter = meters[common["meter"]]
-    if price_unit.base != unit(meter.unit).base:
+    price = read_price(table)
+    if price.charge_model is not ChargeModel.FLAT and price_unit.base != unit(meter.unit).base:
         raise table.error(
             f"unit {pricing_unit!r} does not fit the meter {meter.name!r}, "
             f"which is measured in {meter.unit!r}",
@@ -189,8 +174,11 @@ def _rate(table: RateTable, meters: Mapping[str, Meter], layer: int) -> Rate:
             f'currency {currency!r} is no ISO 4217 code, as currency = "USD"', "currency"
         )
     rate = Rate(
-        unit_price=table.take_amount("price"),
+        unit_price=price.unit_price,
         pricing_unit=pricing_unit,
+        charge_model=price.charge_model,
+        tiers=price.tiers,
+        included=price.included,
         increment=_step(table, "increment", price_unit),
         minimum=_step(table, "minimum", price_unit),
         currency=currency,
@@ -200,41 +188,21 @@ def _rate(table: RateTable, meters: Mapping[str, Meter], layer: int) -> Rate:
         add_on=table.take_bool("add_on"),
         **common,
     )
+    if rate.dispute is not None and rate.dispute.price is not None and price.tiers:
+        raise table.error(
+            f"dispute price {rate.dispute.price} has no place beside tiers; say the reason only",
+            "dispute",
+        )
     table.finish()
-    return _in_exact_unit(rate)
-
-
-def _in_exact_unit(rate: Rate) -> Rate:
-    """A rate per minute or hour as one per base unit, where no digit is lost by it.
-
-    10 s are no finite number of minutes, but $0.0048 a minute is $0.00008 a second: so priced, what
-    is not rounded to an increment multiplies out exactly.
-    """
-    if rate.increment is not None or rate.minimum is not None or convert_exactly(rate.factor):
-        return rate
-    dispute = rate.dispute
-    try:
-        per_base = EXACT.divide(rate.unit_price, rate.factor)
-        if dispute is not None and dispute.price is not None:
-            dispute = replace(dispute, price=EXACT.divide(dispute.price, rate.factor))
-    except Inexact:
-        return rate
-    base = unit(rate.pricing_unit).base
-    return replace(rate, unit_price=per_base, pricing_unit=base, dispute=dispute)
+    return in_exact_unit(rate)
 
 
 def _common(table: RateTable, meters: Mapping[str, Meter], layer: int) -> dict[str, Any]:
     """The fields of `Entry`."""
     meter = table.take_str("meter")
     if meter not in meters:
-        raise table.error(f"meter {meter!r} is unknown; {_nearest(meter, meters)}", "meter")
-    effective_from = table.take_date("effective_from")
-    effective_until = table.take_date("effective_until")
-    if effective_from and effective_until and effective_until <= effective_from:
-        raise table.error(
-            f"effective_until {effective_until} must be after effective_from {effective_from}",
-            "effective_until",
-        )
+        raise table.error(f"meter {meter!r} is unknown; {nearest_meter(meter, meters)}", "meter")
+    effective_from, effective_until = table.take_period()
     return {
         "provider": table.take_str("provider").lower(),
         "meter": meter,
@@ -268,7 +236,7 @@ def _dispute(table: RateTable, meter: Meter, meters: Mapping[str, Meter]) -> Dis
     inner = table.nested("dispute", values)
     other = inner.take_str("meter", "")
     if other and other not in meters:
-        raise inner.error(f"meter {other!r} is unknown; {_nearest(other, meters)}", "dispute")
+        raise inner.error(f"meter {other!r} is unknown; {nearest_meter(other, meters)}", "dispute")
     if other and meters[other].unit != meter.unit:
         raise inner.error(
             f"meter {other!r} is measured in {meters[other].unit!r}, not in {meter.unit!r}",
@@ -308,7 +276,8 @@ def _unit(table: RateTable, key: str, name: str) -> Unit:
         raise table.error(f"{key}: {error}", key) from None
 
 
-def _nearest(name: str, meters: Mapping[str, Meter]) -> str:
+def nearest_meter(name: str, meters: Mapping[str, Meter]) -> str:
+    """What to do about a meter that is unknown."""
     near = difflib.get_close_matches(name, meters, 1)
     if near:
         return f"did you mean {near[0]!r}?"

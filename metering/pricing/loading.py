@@ -10,7 +10,8 @@ from importlib import resources
 from pathlib import Path
 
 from ..usage import core_meters
-from .entries import Entries, read_entries, refuse_overlaps
+from .entries import Entries, read_entries
+from .periods import check_periods
 from .rate_card import RateCard
 from .rate_file import RateTable, parse, read_file
 
@@ -68,7 +69,7 @@ def _catalog_entries() -> Entries:
         all_entries.unpriced += entries.unpriced
         all_entries.models += entries.models
         all_entries.meters |= entries.meters
-    refuse_overlaps([*all_entries.rates, *all_entries.unpriced])
+    check_periods([*all_entries.rates, *all_entries.unpriced])
     return all_entries
 
 

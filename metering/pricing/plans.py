@@ -18,14 +18,20 @@ from typing import Any, Literal
 
 from ..errors import RateError, UsageError
 from ..units import Unit, unit
-from ..usage import core_meters
+from ..usage import Meter, core_meters
+from .charge_models import Tier as Tier
 from .currencies import CURRENCIES
+from .entries import nearest_meter, read_meters
 from .exact import EXACT, ZERO
 from .hosting import ROOM_PROVIDERS
 from .loading import catalog_tables
 from .rate_file import RateTable, read_file
+from .rate_prices import read_tiers
 
 Book = Literal["cost", "price"]
+
+LIMITS = ("concurrent_agents", "connections", "inference_stt")
+"""What a plan can limit: each is a count of what runs at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,6 @@ class Allowance:
     def covers(self, attributes: Mapping[str, str]) -> bool:
         """Whether usage of this meter with these attributes comes off the allowance."""
         return not any(excluded.items() <= attributes.items() for excluded in self.excluding)
-
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """A graduated price: what is `over` this many units past the allowance costs `unit_price`."""
-
-    over: Decimal
-    unit_price: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +157,20 @@ def load_plans(owner_file: Path | None = None) -> Mapping[str, Plan]:
     if owner_file is not None:
         sources.append((read_file(owner_file),))
     plans: dict[str, Plan] = {}
+    meters = dict(core_meters())
     for tables in sources:
         layer: dict[str, Plan] = {}
+        places: dict[str, str] = {}
         for file in tables:
+            meters |= {meter.name: meter for meter in read_meters(file, meters)}
             for table in file["plan"]:
-                plan = _plan(table)
+                plan = _plan(table, meters)
                 if plan.plan_id in layer:
-                    raise table.error(f"there is a plan {plan.plan_id!r} already", "id")
+                    raise table.error(
+                        f"there is a plan {plan.plan_id!r} already, at {places[plan.plan_id]}", "id"
+                    )
                 layer[plan.plan_id] = plan
+                places[plan.plan_id] = table.place
         plans |= layer
     return MappingProxyType(plans)
 
@@ -183,7 +187,7 @@ def find_plan(plans: Mapping[str, Plan], plan_id: str) -> Plan:
         raise RateError(f"unknown plan {plan_id!r}; use one of {', '.join(plans)}") from None
 
 
-def _plan(table: RateTable) -> Plan:
+def _plan(table: RateTable, meters: Mapping[str, Meter]) -> Plan:
     currency = table.take_str("currency", "USD")
     if currency not in CURRENCIES:
         raise table.error(f"currency {currency!r} is no ISO 4217 code", "currency")
@@ -191,6 +195,7 @@ def _plan(table: RateTable) -> Plan:
     if book not in ("cost", "price"):
         raise table.error(f"book {book!r} is unknown; use cost or price", "book")
     by_contract = table.take_bool("by_contract")
+    effective_from, effective_until = table.take_period()
     plan = Plan(
         plan_id=table.take_str("id"),
         name=table.take_str("name"),
@@ -199,28 +204,30 @@ def _plan(table: RateTable) -> Plan:
         currency=currency,
         credit=_amount(table, "credit"),
         credit_provider=table.take_str("credit_provider", ""),
-        credits=tuple(_credit(table, item) for item in table.take_tables("credits")),
+        credits=tuple(_credit(table, item, meters) for item in table.take_tables("credits")),
         overage=_yes_unless_false(table, "overage"),
-        allowances=tuple(_allowance(table, item) for item in table.take_tables("allowances")),
-        tiers=tuple(_tiers(table, item) for item in table.take_tables("tiers")),
+        allowances=tuple(
+            _allowance(table, item, meters) for item in table.take_tables("allowances")
+        ),
+        tiers=tuple(_tiers(table, item, meters) for item in table.take_tables("tiers")),
         limits=MappingProxyType(_limits(table)),
         hostings=_hostings(table),
         commitment=_amount(table, "commitment"),
         agent_connections_billed=_yes_unless_false(table, "agent_connections_billed"),
         by_contract=by_contract,
         book="cost" if book == "cost" else "price",
-        effective_from=table.take_date("effective_from"),
-        effective_until=table.take_date("effective_until"),
+        effective_from=effective_from,
+        effective_until=effective_until,
         source=table.take_str("source", ""),
         checked=table.take_date("checked"),
         note=table.take_str("note", ""),
     )
-    for key, meters in (
+    for key, named in (
         ("allowances", [item.meter for item in plan.allowances]),
         ("tiers", [item.meter for item in plan.tiers]),
     ):
-        for meter in meters:
-            if meters.count(meter) > 1:
+        for meter in named:
+            if named.count(meter) > 1:
                 raise table.error(f"{key} name the meter {meter!r} twice", key)
     table.finish()
     return plan
@@ -237,17 +244,8 @@ def _yes_unless_false(table: RateTable, key: str) -> bool:
     return value is not False
 
 
-def _names(table: RateTable, key: str) -> list[str]:
-    value = table.take(key)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise table.error(f'{key} {value!r} must be a list of texts, as ["..."]', key)
-    return value
-
-
 def _hostings(table: RateTable) -> tuple[str, ...]:
-    names = _names(table, "hostings")
+    names = table.take_names("hostings")
     for name in names:
         if name not in ROOM_PROVIDERS:
             known = ", ".join(ROOM_PROVIDERS)
@@ -255,11 +253,13 @@ def _hostings(table: RateTable) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _allowance(table: RateTable, values: Mapping[str, object]) -> Allowance:
+def _allowance(
+    table: RateTable, values: Mapping[str, object], meters: Mapping[str, Meter]
+) -> Allowance:
     inner = table.nested("allowances", values)
     meter = inner.take_str("meter")
     pricing_unit = inner.take_str("unit")
-    measure = _unit_of(inner, "allowances", meter, pricing_unit)
+    measure = _unit_of(inner, "allowances", meter, pricing_unit, meters)
     unlimited = inner.take("quantity") == "unlimited"
     quantity = None if unlimited else inner.take_amount("quantity")
     increment = None
@@ -275,47 +275,47 @@ def _allowance(table: RateTable, values: Mapping[str, object]) -> Allowance:
     return Allowance(meter, quantity, pricing_unit, increment, excluding)
 
 
-def _tiers(table: RateTable, values: Mapping[str, Any]) -> OverageTiers:
+def _tiers(
+    table: RateTable, values: Mapping[str, Any], meters: Mapping[str, Meter]
+) -> OverageTiers:
     inner = table.nested("tiers", values)
     meter = inner.take_str("meter")
     pricing_unit = inner.take_str("unit")
-    _unit_of(inner, "tiers", meter, pricing_unit)
-    steps = []
-    for item in inner.take_tables("prices"):
-        step = inner.nested("tiers", item)
-        steps.append(Tier(step.take_amount("over"), step.take_amount("price")))
-        step.finish()
+    _unit_of(inner, "tiers", meter, pricing_unit, meters)
+    steps = read_tiers(inner, "prices", "tiers")
     inner.finish()
-    overs = [step.over for step in steps]
-    if not overs or overs[0] != 0 or overs != sorted(set(overs)):
-        shown = ", ".join(map(str, overs)) or "none"
-        raise inner.error(f"prices must begin over 0 and rise; they are over {shown}", "tiers")
-    return OverageTiers(meter, pricing_unit, tuple(steps))
+    return OverageTiers(meter, pricing_unit, steps)
 
 
-def _credit(table: RateTable, values: Mapping[str, object]) -> Credit:
+def _credit(table: RateTable, values: Mapping[str, object], meters: Mapping[str, Meter]) -> Credit:
     inner = table.nested("credits", values)
     credit = Credit(
         name=inner.take_str("name"),
         amount=inner.take_amount("amount"),
-        providers=frozenset(_names(inner, "providers")),
-        meters=frozenset(_names(inner, "meters")),
+        providers=frozenset(inner.take_names("providers")),
+        meters=frozenset(inner.take_names("meters")),
         expires=inner.take_date("expires"),
     )
+    for meter in sorted(credit.meters - meters.keys()):
+        raise inner.error(f"meter {meter!r} is unknown; {nearest_meter(meter, meters)}", "credits")
     inner.finish()
     return credit
 
 
-def _unit_of(inner: RateTable, key: str, meter: str, name: str) -> Unit:
-    known = core_meters().get(meter)
+def _unit_of(
+    inner: RateTable, key: str, meter: str, name: str, meters: Mapping[str, Meter]
+) -> Unit:
+    known = meters.get(meter)
     if known is None:
-        raise inner.error(f"meter {meter!r} is unknown", key)
+        raise inner.error(f"meter {meter!r} is unknown; {nearest_meter(meter, meters)}", key)
     try:
         measure = unit(name)
     except UsageError as error:
         raise inner.error(str(error), key) from None
     if measure.base != known.unit:
-        raise inner.error(f"unit {name!r} does not fit {meter!r}", key)
+        raise inner.error(
+            f"unit {name!r} does not fit {meter!r}, which is measured in {known.unit!r}", key
+        )
     return measure
 
 
@@ -326,6 +326,9 @@ def _limits(table: RateTable) -> dict[str, int]:
     inner = table.nested("limits", values)
     limits = {}
     for name in values:
+        if name not in LIMITS:
+            known = ", ".join(LIMITS)
+            raise inner.error(f"limit {name!r} is unknown; use one of {known}", "limits")
         count = inner.take_count(name)
         if count is not None:
             limits[name] = count

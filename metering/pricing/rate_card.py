@@ -7,8 +7,6 @@ two fit equally well none does, because a guess between prices is a wrong bill.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass, field
@@ -17,10 +15,15 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from ..units import unit
-from ..usage import NO_ATTRIBUTES, Meter, Usage, core_meters, format_decimal
+from ..usage import NO_ATTRIBUTES, Meter, Usage, core_meters
+from .card_version import card_version
+from .charge_models import ChargeModel, MonthTerms, Package, Tier
+from .exact import ZERO
 from .model_match import PricedModel, resolve
 
 _CACHE_LIMIT = 50_000
+
+_OF_THE_MONTH = (ChargeModel.GRADUATED, ChargeModel.VOLUME, ChargeModel.PACKAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate(Entry):
-    """A price per `pricing_unit` of a meter.
+    """A price per `pricing_unit` of a meter, or prices by `charge_model`.
+
+    Of tiered prices `unit_price` is the first tier's. `included` units (in `pricing_unit`) are free
+    each month; what they, tiers and packages make of a month is in `month_terms`. A package is one
+    pricing unit, unless it is given.
 
     `increment` and `minimum` are in the meter's base unit. `basis` says what is counted (audio,
     connection, session, request). A rate with `request_input_over` holds for the whole of a
@@ -109,6 +116,11 @@ class Rate(Entry):
     dispute: Disagreement | None = None
     request_input_over: int | None = None
     add_on: bool = False
+    charge_model: ChargeModel = ChargeModel.UNIT
+    tiers: tuple[Tier, ...] = ()
+    included: Decimal = ZERO
+    package: Package | None = None
+    month_terms: MonthTerms | None = field(init=False, default=None, compare=False)
     rate_id: str = field(init=False, default="", compare=False)
     factor: Decimal = field(init=False, default=Decimal(1), compare=False)
 
@@ -118,9 +130,15 @@ class Rate(Entry):
             parts.append("add-on")
         if self.request_input_over is not None:
             parts.append(f"over={self.request_input_over}")
+        prefix = "owner:" if self.layer else ""
+        if self.charge_model is ChargeModel.PACKAGE and self.package is None:
+            object.__setattr__(self, "package", Package(Decimal(1), self.unit_price))
+        if self.included or self.charge_model in _OF_THE_MONTH:
+            pool = f"{prefix}{'/'.join(parts)} per {self.pricing_unit}"
+            terms = MonthTerms(pool, self.charge_model, self.included, self.tiers, self.package)
+            object.__setattr__(self, "month_terms", terms)
         if self.effective_from is not None:
             parts.append(self.effective_from.isoformat())
-        prefix = "owner:" if self.layer else ""
         object.__setattr__(self, "rate_id", prefix + "/".join(parts))
         object.__setattr__(self, "factor", unit(self.pricing_unit).factor)
 
@@ -212,7 +230,7 @@ class RateCard:
                 disputed_by[rate.dispute.meter].add(rate.meter)
         for name, value in (
             ("meters", MappingProxyType({**core_meters(), **added})),
-            ("version", _version(entries, self.models, added.values())),
+            ("version", card_version(entries, self.models, added.values())),
             ("_index", {key: tuple(found) for key, found in index.items()}),
             ("disputed_by", {key: tuple(sorted(by)) for key, by in disputed_by.items()}),
         ):
@@ -349,32 +367,3 @@ def _why_none(what: str, fitting: list[Entry], on_plan: list[Entry], day: date, 
     if fitting and not on_plan:
         return f"no rate for {what} on plan {plan!r}"
     return f"no rate for {what}"
-
-
-def _version(
-    entries: Iterable[Entry], models: Iterable[PricedModel], meters: Iterable[Meter]
-) -> str:
-    lines = [json.dumps(_canonical(entry), sort_keys=True) for entry in entries]
-    lines.sort()
-    lines += [json.dumps([model.provider, model.model, model.match]) for model in models]
-    lines += sorted(json.dumps([m.name, m.unit, m.part_of]) for m in meters)
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
-    checked = max((entry.checked for entry in entries if entry.checked is not None), default=None)
-    return f"{checked}+{digest}" if checked is not None else f"undated+{digest}"
-
-
-def _canonical(entry: Entry) -> dict[str, object]:
-    def plain(value: object) -> object:
-        if isinstance(value, Decimal):
-            return format_decimal(value)
-        if isinstance(value, date):
-            return value.isoformat()
-        if isinstance(value, Mapping):
-            return dict(value)
-        if isinstance(value, Disagreement):
-            return [value.reason, value.basis, value.meter, plain(value.price)]
-        return value
-
-    names = [name for base in type(entry).__mro__ for name in getattr(base, "__slots__", ())]
-    content = {name: plain(getattr(entry, name)) for name in names if name != "place"}
-    return {"kind": type(entry).__name__, **content}

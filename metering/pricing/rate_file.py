@@ -19,10 +19,11 @@ from typing import Any
 
 from ..errors import RateError
 
-KINDS = ("rate", "not_billed", "unrated", "model", "meter", "plan")
+KINDS = ("rate", "not_billed", "unrated", "model", "meter", "plan", "customer", "sold_as", "markup")
 _SINGLE = ("defaults", "snapshot")
 _TOO_MUCH = Decimal(10**15)
 _MOST_DECIMALS = 30
+_ABOUT = ("provider", "model", "meter", "name", "id", "tenant")
 _DEFAULTABLE = (
     "provider",
     "model",
@@ -68,7 +69,7 @@ class RateTable:
         """The entry, as an error names it: kind, number in its file, and what it is about."""
         if self._inside:
             return self._inside
-        about = [self._values.get(key) for key in ("provider", "model", "meter", "name", "id")]
+        about = [self._values.get(key) for key in _ABOUT]
         words = " ".join(word for word in about if isinstance(word, str) and word)
         return f"[[{self.kind}]] {self.number}" + (f" ({words})" if words else "")
 
@@ -85,10 +86,12 @@ class RateTable:
     def _line_of(self, key: str | None) -> int:
         key = self._parent_key or key
         if key is not None:
-            pattern = re.compile(rf"""(?:^|[\s;,{{"'])"?{re.escape(key)}"?\s*[=.]""")
-            for offset, text in enumerate(self._lines):
-                if pattern.search(text):
-                    return self._first_line + offset
+            name = rf"""["']?{re.escape(key)}["']?\s*[=.]"""
+            # A key of the entry itself before the same key of a table inside it.
+            for pattern in (rf"^\s*{name}", rf"""(?:^|[\s;,{{"']){name}"""):
+                for offset, text in enumerate(self._lines):
+                    if re.search(pattern, text):
+                        return self._first_line + offset
         return self._first_line
 
     def error(self, message: str, key: str | None = None) -> RateError:
@@ -160,6 +163,15 @@ class RateTable:
                 pass
         raise self.error(f"{key} {value} must be a date, as {key} = 2026-06-02", key)
 
+    def take_period(self) -> tuple[date | None, date | None]:
+        """`effective_from` and `effective_until`, the second not included; None is unbounded."""
+        start, end = self.take_date("effective_from"), self.take_date("effective_until")
+        if start and end and end <= start:
+            raise self.error(
+                f"effective_until {end} must be after effective_from {start}", "effective_until"
+            )
+        return start, end
+
     def take_bool(self, key: str) -> bool:
         """true or false; false where it is missing."""
         value = self.take(key)
@@ -186,6 +198,15 @@ class RateTable:
         for name, text in value.items():
             if not isinstance(text, str):
                 raise self.error(f"{key}.{name} {text!r} must be a text in quotes", key)
+        return value
+
+    def take_names(self, key: str) -> list[str]:
+        """A list of texts, empty where it is missing."""
+        value = self.take(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.error(f'{key} {value!r} must be a list of texts, as ["..."]', key)
         return value
 
     def take_tables(self, key: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from ..errors import RateError
 from ..usage import Certainty, Usage
+from .charge_models import PER_JOB, ChargeModel
 from .charges import Charge, ChargeState, Dispute
 from .exact import EXACT, ZERO, billed_quantity
 from .hosting import room_provider
@@ -24,6 +25,9 @@ from .parts import WORSE, Share, disjoint
 from .rate_card import Finding, NotBilled, Rate, RateCard, tier_for
 
 NEVER_REPORTED = "size never reported"
+ONCE_A_JOB = "charged once a job, in another line"
+
+_ONE = Decimal(1)
 
 REQUEST_INPUT_METERS = frozenset(
     {
@@ -121,7 +125,7 @@ class Rating:
 
     def _add(self, share: Share, request_input: Decimal | None) -> None:
         usage, finding = share.usage, share.finding
-        if usage.unreported and not isinstance(finding.unpriced, NotBilled):
+        if usage.unreported and not (isinstance(finding.unpriced, NotBilled) or _is_flat(finding)):
             self._add_unpriced(share, ChargeState.UNRATED, NEVER_REPORTED)
             return
         if share.contained_in:
@@ -195,6 +199,7 @@ class Rating:
             return (*key[:5], line.rate is not None and line.rate.add_on, *key[5:])
 
         lines = sorted(self.lines.items(), key=order)
+        _charge_jobs_once(lines)
         with _exactly():
             return [_charge(book, key, line, self.others.get(key)) for key, line in lines]
 
@@ -240,7 +245,29 @@ def _key(usage: Usage, state: ChargeState, reason: str, rate: Rate | None) -> _K
     return (meter, usage.provider, usage.model, attributes, state, rate_id, reason)
 
 
+def _is_flat(finding: Finding) -> bool:
+    """Whether a price needs no size: then it is known even where that was never reported."""
+    tiers = (finding.rates, *finding.add_ons)
+    return bool(finding.rates) and all(
+        rate.charge_model is ChargeModel.FLAT for rates in tiers for rate in rates
+    )
+
+
+def _charge_jobs_once(lines: Iterable[tuple[_Key, _Line]]) -> None:
+    """A price per job falls due once, however many lines its rate has: in the first of them."""
+    charged: set[str] = set()
+    for _, line in lines:
+        if line.rate is not None and line.rate.pricing_unit == PER_JOB:
+            again = line.rate.rate_id in charged
+            charged.add(line.rate.rate_id)
+            line.pricing = ZERO if again else _ONE
+            if again:
+                line.reason = ONCE_A_JOB
+
+
 def _billed(quantity: Decimal, rate: Rate) -> Decimal:
+    if rate.charge_model is ChargeModel.FLAT:
+        return _ONE
     return billed_quantity(quantity, rate.factor, rate.increment, rate.minimum)
 
 
@@ -271,6 +298,7 @@ def _charge(book: str, key: _Key, line: _Line, other: _Other | None) -> Charge:
         rate_id=rate.rate_id if rate is not None else None,
         certainty=line.certainty,
         disputed=_dispute(line, other),
+        month_terms=rate.month_terms if rate is not None else None,
         **priced,
     )
 

@@ -54,6 +54,15 @@ def test_everything_a_plan_can_say(tmp_path: Path) -> None:
     assert not gift.covers("a", "audio_minutes")
 
 
+def test_a_plan_may_include_a_meter_of_ones_own(tmp_path: Path) -> None:
+    meter = '[[meter]]\nname = "whiteboard_strokes"\nunit = "event"\n'
+    plan = written(
+        tmp_path,
+        'allowances = [{ meter = "whiteboard_strokes", quantity = "5", unit = "event" }]\n' + meter,
+    )
+    assert plan.allowance("whiteboard_strokes") is not None
+
+
 def test_a_plan_by_contract_needs_no_fee(tmp_path: Path) -> None:
     head = '[[plan]]\nid = "p"\nname = "P"\nprovider = "acme"\n'
     assert written(tmp_path, "by_contract = true", head).by_contract
@@ -99,6 +108,28 @@ def test_a_plan_by_contract_needs_no_fee(tmp_path: Path) -> None:
             'allowances = [{ meter = "messages", quantity = "1", unit = "message",'
             " excluding = [{ kind = 1 }] }]",
             "excluding.kind 1 must be a text",
+        ),
+        (
+            'allowances = [{ meter = "mesages", quantity = "1", unit = "message" }]',
+            r"plans.toml:6: .*meter 'mesages' is unknown; did you mean 'messages'",
+        ),
+        (
+            'credits = [{ name = "x", amount = "1", meters = ["mesages"] }]',
+            "meter 'mesages' is unknown",
+        ),
+        ('credits = [{ name = "x", amount = "1", expires = 5 }]', "expires 5 must be a date"),
+        ("limits = { agents = 5 }", "limit 'agents' is unknown; use one of concurrent_agents,"),
+        ("limits = { connections = 1.5 }", "connections 1.5 must be a whole number"),
+        ("limits = { connections = true }", "connections True must be a whole number"),
+        ('currency = "dollar"', "currency 'dollar' is no ISO 4217 code"),
+        ('commitment = "NaN"', "commitment 'NaN' must be finite"),
+        (
+            "effective_from = 2026-02-01\neffective_until = 2026-01-01",
+            "plans.toml:7: .*effective_until 2026-01-01 must be after effective_from 2026-02-01",
+        ),
+        (
+            HEAD,
+            r"plans.toml:7: .*there is a plan 'p' already, at .*plans.toml:1: \[\[plan\]\] 1",
         ),
     ],
 )

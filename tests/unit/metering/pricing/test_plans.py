@@ -77,7 +77,7 @@ def test_an_owners_plan(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("base_fee = 50", "base_fee 50 must be a decimal in quotes"),
-        ('base_fee = "50"\nlimits = { agents = -1 }', "agents -1 must not be negative"),
+        ('base_fee = "50"\nlimits = { connections = -1 }', "connections -1 must not be negative"),
         ('base_fee = "50"\nbase_free = "1"', "unknown key 'base_free'"),
         (
             'base_fee = "50"\nallowances = [{ meter = "messages", quantity = "1", unit = "GB" }]',

@@ -229,6 +229,57 @@ def test_overlapping_periods_name_both_entries(tmp_path: Path) -> None:
     )
 
 
+def test_a_gap_between_periods_names_both_entries(tmp_path: Path) -> None:
+    first = MY_PRICE + "effective_until = 2026-07-01\n"
+    second = MY_PRICE + "effective_from = 2026-08-01\n"
+    path = written(tmp_path, second + first)
+
+    with pytest.raises(RateError) as raised:
+        load_card(path)
+
+    assert str(raised.value) == (
+        f"{path}:1: [[rate]] 1 (deepgram nova-3 stt_audio): its period 2026-08-01 to open end "
+        f"leaves a gap after its period always to 2026-07-01 of {path}:8: [[rate]] 2 "
+        "(deepgram nova-3 stt_audio); close it, or say with [[unrated]] or [[not_billed]] what "
+        "holds from 2026-07-01 to 2026-08-01"
+    )
+
+
+@pytest.mark.parametrize("kind", ["unrated", "not_billed"])
+def test_a_gap_that_is_accounted_for(tmp_path: Path, kind: str) -> None:
+    first = MY_PRICE + "effective_until = 2026-07-01\n"
+    second = MY_PRICE + "effective_from = 2026-08-01\n"
+    between = (
+        f'[[{kind}]]\nprovider="deepgram"\nmodel="nova-3"\nmeter="stt_audio"\nreason="pause"\n'
+        "effective_from = 2026-07-01\neffective_until = 2026-08-01\n"
+    )
+
+    assert load_card(written(tmp_path, first + second + between)).version
+
+
+def test_an_entry_within_another_that_reaches_further_leaves_no_gap(tmp_path: Path) -> None:
+    tiers = (
+        "effective_from = 2026-01-01\n",
+        "request_input_over = 5\neffective_from = 2026-01-01\neffective_until = 2026-02-01\n",
+        "request_input_over = 5\neffective_from = 2026-08-01\n",
+    )
+
+    assert load_card(written(tmp_path, "".join(MY_PRICE + tier for tier in tiers))).version
+
+
+def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
+    entry = '[[model]]\nprovider = "acme"\nmodel = "m"\nmatch = [{ equals = "n" }]\n'
+    path = written(tmp_path, entry + entry)
+
+    with pytest.raises(RateError) as raised:
+        load_card(path)
+
+    assert str(raised.value) == (
+        f"{path}:7: [[model]] 2 (acme m): model 'm' of 'acme' is there already, at {path}:1: "
+        "[[model]] 1 (acme m); put all of its names into one entry"
+    )
+
+
 def test_periods_that_touch_do_not_overlap(tmp_path: Path) -> None:
     first = MY_PRICE + "effective_until = 2026-07-01\n"
     second = MY_PRICE + "effective_from = 2026-07-01\n"
