@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from .billing.period import Period
 from .billing.plan_card import card_on_plan
 from .errors import RateError
 from .ledger.period_queries import jobs_with_usage
-from .ledger.queries import job_usage
 from .ledger.store import Ledger
+from .ledger.usage_queries import job_usage
 from .pricing.loading import load_card
 from .pricing.plans import Plan, find_plan, load_plans
 from .pricing.rate_card import RateCard
@@ -87,5 +88,5 @@ async def diff_month(
             usage for usage in await job_usage(ledger, job.job_id) if period.holds(usage.ended_at)
         ]
         for side in (present, new):
-            await ledger.off_loop(side.add, usages, job.hosting)
+            await asyncio.to_thread(side.add, usages, job.hosting)
     return diff_bills(present.bill(period), new.bill(period), present.version, new.version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from .billing.plan_card import card_on_plan
 from .billing.statement import make_statement
 from .errors import RateError
 from .ledger.period_queries import PeriodJob, jobs_with_usage
-from .ledger.queries import job_usage
 from .ledger.store import Ledger
+from .ledger.usage_queries import job_usage
 from .pricing.loading import load_card
 from .pricing.plans import Plan, find_plan, load_plans
 from .pricing.price_book import PriceBook, PriceTerms, book_card
@@ -169,4 +170,4 @@ async def _charged(
         made = JobCharges(job_id=job.job_id, ended_at=ended_at, charges=sold.charges)
         return [made], sold.not_sold
 
-    return await ledger.off_loop(work)
+    return await asyncio.to_thread(work)
