@@ -37,14 +37,18 @@ class Lock:
     arguments: tuple[str, ...]
 
 
+# Not the extras that are large and that no worker needs.
+DEPLOYED = ("--extra=transcriber", "--extra=embedded-stt", "--extra=postgres", "--extra=demo")
+
 # In this order: the later ones are held to the versions of requirements.txt.
 LOCKS = (
-    Lock("requirements.txt", "run time, all extras", ("pyproject.toml", "--all-extras")),
+    Lock("requirements.txt", "run time, as it is deployed", ("pyproject.toml", *DEPLOYED)),
     Lock(
         "requirements-dev.txt",
-        "run time and development",
+        "run time with all extras, and development",
         ("pyproject.toml", "--all-extras", "--group", "dev", "--constraint", "requirements.txt"),
     ),
+    Lock("requirements-focus.txt", "the FOCUS validator", ("--group", "focus")),
     Lock("requirements-uv.txt", "the installer", ("--group", "uv")),
     Lock("requirements-go.txt", "the Go that builds livekit-server", ("--group", "go")),
 )
