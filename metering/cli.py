@@ -286,6 +286,7 @@ def main() -> None:
 
 # Modules of their own, whose commands need what is above.
 from . import estimate_cli as estimate_cli  # noqa: E402
+from . import import_cli as import_cli  # noqa: E402
 from . import margin_cli as margin_cli  # noqa: E402
 from . import rates_cli as rates_cli  # noqa: E402
 from . import statement_cli as statement_cli  # noqa: E402

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -48,13 +48,27 @@ async def settle_runs(
     job_ids = list(dict.fromkeys(run.info.job_id for run in runs))
     new = await ledger.store_runs(runs)
     grown = {run.info.job_id for run in runs if run.info.run_id in new}
+    return await rate_grown(job_ids, grown, ledger, settings)
+
+
+async def rate_grown(
+    job_ids: Sequence[str], grown: Set[str], ledger: Ledger, settings: MeterSettings
+) -> list[CostRecord]:
+    """Rate those of some stored jobs that have `grown` by a run, or were never rated to the end.
+
+    Returns:
+        The record of each job, as `settle_runs` does.
+
+    Raises:
+        LedgerError: the store cannot take it.
+    """
     pruned = await pruned_among(ledger, job_ids)
-    for job_id in sorted(grown & set(pruned)):
+    for job_id in sorted(set(pruned) & grown):
         # Rated from what is left its total would shrink; `verify` names what is in no rating.
         failed(Operation.SETTLE)
         logger.error("a run of a pruned job is stored and not rated: %s", job_id)
     unchanged = [job_id for job_id in job_ids if job_id not in grown and job_id not in pruned]
-    due = grown - set(pruned) | set(await _unfinished(unchanged, ledger, settings))
+    due = set(grown) - set(pruned) | set(await _unfinished(unchanged, ledger, settings))
     await _rate([job_id for job_id in job_ids if job_id in due], ledger, settings)
     return await cost_records(ledger, job_ids)
 

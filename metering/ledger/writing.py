@@ -79,6 +79,13 @@ def store_runs(
     Their instances are those of `batch` and then those of `more`. Returns the ids of the new ones.
     """
     wait_in_line(connection, *{f"job {run.info.job_id}" for run in runs})
+    return add_runs(connection, runs, batch, more)
+
+
+def add_runs(
+    connection: Connection, runs: Sequence[AnyRun], batch: list[Measured], more: Iterator[Measured]
+) -> set[str]:
+    """As `store_runs`, for one who stands in another line, or rates all of the jobs afterwards."""
     jobs = {run.info.job_id: _job_row(run) for run in reversed(runs)}
     insert_new(connection, schema.jobs, [jobs[job_id] for job_id in sorted(jobs)])
     new = insert_noting_new(connection, schema.runs, [_run_row(run) for run in runs])
