@@ -14,9 +14,10 @@ from .billing.bill import Bill
 from .billing.comparison import CheaperFrom, Offer
 from .billing.month import MonthLine
 from .billing.statement import Statement
+from .groups import Group
 from .layout import Column, Flow, Sheet
+from .ledger.issued import Issued
 from .pricing.charges import ChargeState
-from .statements import Group
 from .tables import amount, money, plain
 from .usage import format_decimal
 
@@ -49,14 +50,27 @@ def print_statement(console: Console, statement: Statement) -> None:
     console.print(
         _flow(f"{statement.status} statement {period.name} ({period.timezone}) {of}", "bold")
     )
+    if statement.issued_at is not None:
+        console.print(_flow(f"{statement.statement_id}, issued {statement.issued_at:%Y-%m-%d}"))
     hostings = " and ".join(statement.hostings) or "no jobs"
-    how = f"plan {statement.plan.plan_id}, {hostings}, rate card {statement.rate_card}"
+    how = f"plan {_plans(statement)}, {hostings}, rate card {statement.rate_card}"
     console.print(_flow(how))
     print_bill(console, statement.bill)
     for check in statement.limits:
         said = f"{check.limit.replace('_', ' ')}: {check.observed} of {check.allowed} at most"
         style = "red" if check.broken else "dim"
         console.print(Text(said + (", limit broken" if check.broken else ""), style))
+    for assumption in statement.assumptions:
+        console.print(_flow(f"assumed: {assumption}", "dim"))
+
+
+def _plans(statement: Statement) -> str:
+    if len(statement.terms) == 1:
+        return statement.plan_id
+    return ", ".join(
+        f"{term.plan_id} from {term.since} ({term.days} of {term.of_days} days)"
+        for term in statement.terms
+    )
 
 
 def print_bill(console: Console, bill: Bill) -> None:
@@ -165,6 +179,32 @@ def groups_table(groups: Iterable[Group], by: str, currency: str) -> Sheet:
             money(group.list_cost, currency) + (" + unrated" if group.unrated else ""),
             money(group.marginal_cost, currency),
             money(group.effective_cost, currency),
+        )
+    return sheet
+
+
+def issued_table(issued: Iterable[Issued]) -> Sheet:
+    """One row for each statement that was issued."""
+    sheet = Sheet(
+        (
+            Column("statement", "whole"),
+            Column("month", "whole"),
+            Column("payer"),
+            Column("plan", "whole"),
+            Column("total", "figure"),
+            Column("issued", "whole"),
+        ),
+        stacks=(("statement", "month"), ("payer", "plan"), ("total",), ("issued",)),
+        ruled=False,
+    )
+    for one in issued:
+        sheet.add(
+            one.statement_id,
+            f"{one.period} {one.timezone}",
+            plain(one.tenant or "everybody"),
+            one.plan,
+            money(one.total, one.currency),
+            f"{one.issued_at:%Y-%m-%d}",
         )
     return sheet
 

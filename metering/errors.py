@@ -5,6 +5,8 @@
     |-- JournalError        a journal that cannot be written or read back
     |   `-- JournalCorrupt  lines that were written by nobody we know
     |-- RateError           a rate file or catalog entry that cannot be used
+    |-- StatementError      a statement that must not be issued, or not yet
+    |   `-- AlreadyIssued   it has been
     |-- LedgerError         the store: unreachable, locked, corrupt, read-only, full
     |   `-- JobNotFound     no such job in the store
     |-- BackupError         a backup that cannot be made, read, or restored here
@@ -37,6 +39,14 @@ class JournalCorrupt(JournalError):
 
 class RateError(MeteringError, ValueError):
     """A rate or plan that cannot be used; the message names file, entry and value."""
+
+
+class StatementError(MeteringError):
+    """A statement that must not be issued, or not yet."""
+
+
+class AlreadyIssued(StatementError):
+    """This payer has a statement of this month."""
 
 
 class LedgerError(MeteringError):

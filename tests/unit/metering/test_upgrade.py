@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from metering.billing import parse_period
+from metering.issuing import issue_month
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
 from metering.settle import sweep
+from metering.statements import state_month
 from metering.verify import verify
 from tests.unit.metering.samples import settings
 
@@ -56,3 +59,18 @@ async def test_what_an_older_version_left_is_read_as_it_was(old: Path, tmp_path:
         rated_now = {"rate_card"} if record["status"] == "recovered" else set()
         for field in then.keys() - rated_now:
             assert record[field] == then[field]
+
+
+@pytest.mark.parametrize("old", VERSIONS, ids=lambda old: str(old.name))
+async def test_a_month_that_an_older_version_left_can_be_issued(old: Path, tmp_path: Path) -> None:
+    put_back(old, tmp_path)
+    mine = settings(tmp_path)
+    november = parse_period("2026-11")
+    async with Ledger(mine.ledger_url) as ledger:
+        issued = await issue_month(
+            ledger, mine, november, now=november.end, plan_id="livekit/ship", early=True
+        )
+        assert issued.statement is not None
+        assert issued.statement.status == "issued"
+        assert issued.statement.bill.base_fee == 50
+        assert (await state_month(ledger, mine, november)).text == issued.text
