@@ -60,6 +60,8 @@ def print_statement(console: Console, statement: Statement) -> None:
         said = f"{check.limit.replace('_', ' ')}: {check.observed} of {check.allowed} at most"
         style = "red" if check.broken else "dim"
         console.print(Text(said + (", limit broken" if check.broken else ""), style))
+    for one in statement.uncorrected:
+        console.print(_flow(f"{one.statement_id} cannot be corrected: {one.reason}", "yellow"))
     for assumption in statement.assumptions:
         console.print(_flow(f"assumed: {assumption}", "dim"))
 
@@ -76,6 +78,10 @@ def _plans(statement: Statement) -> str:
 def print_bill(console: Console, bill: Bill) -> None:
     """Lines, then the amounts in the order in which they apply."""
     console.print(lines_table(bill.lines))
+    for correction in bill.corrections:
+        console.print()
+        console.print(Text(f"{correction.name}, {correction.period}", "bold"))
+        console.print(lines_table(correction.lines))
     console.print()
     for label, value in _amounts(bill):
         console.print(Text(f"{label} {_signed(value, bill.currency)}"))
@@ -115,6 +121,8 @@ def _amounts(bill: Bill) -> Iterator[tuple[str, Decimal]]:
         yield "tax", bill.tax
     if bill.rounding:
         yield "rounding", bill.rounding
+    for correction in bill.corrections:
+        yield correction.name, correction.amount
 
 
 def lines_table(lines: Iterable[MonthLine]) -> Sheet:
@@ -244,8 +252,14 @@ def statement_csv(statement: Statement) -> str:
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     bill = statement.bill
-    others = [(label, value) for label, value in _amounts(bill) if label != "usage"]
+    corrected = {one.name: one.beside_lines for one in bill.corrections}
+    others = [
+        (label, corrected.get(label, value)) for label, value in _amounts(bill) if label != "usage"
+    ]
     rows: list[dict[str, str]] = [_csv_line(line) for line in bill.lines]
+    rows += [
+        _csv_line(line) | {"reason": one.name} for one in bill.corrections for line in one.lines
+    ]
     rows += [
         {"meter": label, "cost": format_decimal(value), "currency": bill.currency}
         for label, value in (*others, ("total", bill.total))

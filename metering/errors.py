@@ -8,7 +8,8 @@
     |-- StatementError      a statement that must not be issued, or not yet
     |   `-- AlreadyIssued   it has been
     |-- LedgerError         the store: unreachable, locked, corrupt, read-only, full
-    |   `-- JobNotFound     no such job in the store
+    |   |-- JobNotFound     no such job in the store
+    |   `-- UsagePruned     what would have to be rated again is gone
     |-- BackupError         a backup that cannot be made, read, or restored here
     |-- OutboxError         something owed to another system that cannot be kept or read
     `-- SettingsError       a setting that cannot be used
@@ -55,6 +56,10 @@ class LedgerError(MeteringError):
 
 class JobNotFound(LedgerError, LookupError):
     """The store has no record of this job."""
+
+
+class UsagePruned(LedgerError):
+    """What would have to be rated again is no longer in the store."""
 
 
 class BackupError(MeteringError):

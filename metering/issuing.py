@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from .billing.allocation import JobCost
-from .billing.period import Period, parse_period
+from .billing.period import Period
 from .billing.statement import Statement
 from .billing.statement_json import statement_to_json
+from .correcting import next_open
 from .errors import AlreadyIssued, MeteringError, StatementError
 from .ledger.issued import Frozen, Issued, issued_statements, store_statement
 from .ledger.schema import safe_text
@@ -71,7 +72,8 @@ async def issue_month(
         if not early:
             _refuse_before_grace(period, settings.grace_days, now)
         await _refuse_out_of_order(ledger, settings, issued, period, tenant)
-        draft = await draft_month(ledger, settings, period, plan_id, None, tenant)
+        its_own = [one for one in issued if of_payer(one, tenant)]
+        draft = await draft_month(ledger, settings, period, its_own, plan_id, None, tenant)
         if draft.statement is None:
             return draft.stated()
         number = len(issued) + 1
@@ -158,11 +160,10 @@ async def _refuse_out_of_order(
     its_own = [one for one in issued if of_payer(one, tenant)]
     if not its_own:
         return
-    last = max(its_own, key=lambda one: one.started_at)
-    month = parse_period(last.period, last.timezone).following
+    month = next_open(its_own)
     while month.start < period.start:
         try:
-            draft = await draft_month(ledger, settings, month, None, None, tenant)
+            draft = await draft_month(ledger, settings, month, its_own, None, None, tenant)
         except MeteringError as error:
             raise StatementError(f"{month.name} comes first: {error}") from error
         if draft.statement is not None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .billing.allocation import JobCost, Unallocated
 from .billing.bill import Bill, UnratedItem
 from .billing.concurrency import LimitCheck
+from .billing.correction import Correction, Uncorrected
 from .billing.credits import CreditUse
 from .billing.month import MonthLine, TierCost
 from .billing.period import parse_period
@@ -117,6 +118,27 @@ class LimitRecord(_Model):
     broken: bool
 
 
+class CorrectionRecord(_Model):
+    """A difference to an issued statement; see `metering.billing.correction.Correction`."""
+
+    statement_id: str
+    period: str
+    lines: list[LineRecord]
+    base_fee: Exact
+    commitment_shortfall: Exact
+    credits: list[CreditRecord]
+    tax: Exact
+    rounding: Exact
+    amount: Exact
+
+
+class UncorrectedRecord(_Model):
+    """An issued statement of which nobody knows whether it needs a correction."""
+
+    statement_id: str
+    reason: str
+
+
 class StatementRecord(_Model):
     """One period, one payer. `exact_total` and `rounding` are `total`; less `prepaid_used`, `due`.
 
@@ -144,6 +166,7 @@ class StatementRecord(_Model):
     commitment_shortfall: Exact
     credits: list[CreditRecord]
     tax: Exact
+    corrections: list[CorrectionRecord]
     exact_total: Exact
     rounding: Exact
     total: Exact
@@ -155,6 +178,7 @@ class StatementRecord(_Model):
     unallocated: list[UnallocatedRecord]
     limits: list[LimitRecord]
     assumptions: list[str]
+    uncorrected: list[UncorrectedRecord]
 
 
 def read_statement(text: str) -> Statement:
@@ -184,6 +208,7 @@ def read_statement(text: str) -> Statement:
         bill=_bill(record),
         limits=tuple(LimitCheck(one.limit, one.allowed, one.observed) for one in record.limits),
         assumptions=tuple(record.assumptions),
+        uncorrected=tuple(Uncorrected(one.statement_id, one.reason) for one in record.uncorrected),
         statement_id=record.statement_id or "",
         issued_at=record.issued_at,
     )
@@ -210,6 +235,22 @@ def _bill(record: StatementRecord) -> Bill:
         ),
         jobs=tuple(JobCost(**one.model_dump()) for one in record.jobs),
         unallocated=tuple(Unallocated(one.what, one.amount) for one in record.unallocated),
+        corrections=tuple(_correction(one, record.currency) for one in record.corrections),
+    )
+
+
+def _correction(record: CorrectionRecord, currency: str) -> Correction:
+    return Correction(
+        statement_id=record.statement_id,
+        period=record.period,
+        currency=currency,
+        lines=tuple(map(_line, record.lines)),
+        base_fee=record.base_fee,
+        shortfall=record.commitment_shortfall,
+        credits=tuple(map(_credit, record.credits)),
+        tax=record.tax,
+        rounding=record.rounding,
+        amount=record.amount,
     )
 
 

@@ -12,6 +12,7 @@ from .billing.allocation import JobCost
 from .billing.period import Period
 from .billing.statement import Statement, state_terms
 from .billing.statement_json import statement_to_json
+from .correcting import Corrections, find_corrections, next_open, read_figures
 from .errors import RateError
 from .groups import Group, GroupBy, group
 from .ledger.issued import Issued, frozen_statement, issued_statements
@@ -80,7 +81,7 @@ async def state_month(
     found = of_period(issued, period)
     if found is not None and hosting is None and plan_id in (None, found.plan):
         return await read_issued(ledger, found)
-    draft = await draft_month(ledger, settings, period, plan_id, hosting, tenant)
+    draft = await draft_month(ledger, settings, period, issued, plan_id, hosting, tenant)
     return draft.stated()
 
 
@@ -153,11 +154,14 @@ async def draft_month(
     ledger: Ledger,
     settings: MeterSettings,
     period: Period,
+    issued: Sequence[Issued],
     plan_id: str | None,
     hosting: str | None,
     tenant: str | None,
 ) -> Draft:
-    """A draft from what the ledger has now, whatever was issued; as `state_month`.
+    """A draft from what the ledger has now; as `state_month`, with what was `issued` to the payer.
+
+    Their corrections are in it if it is the next one, unless it is of what might have been.
 
     Raises:
         LedgerError: as `state_month`.
@@ -170,12 +174,18 @@ async def draft_month(
     catalog = load_card(settings.rates)
     charged = ChargedMonth(period, catalog, always(plan), hosting)
     await charge(ledger, period, found, [charged])
+    due = Corrections()
+    if issued and hosting is None and period == next_open(issued):
+        statements = await read_figures(ledger, issued)
+        due = await find_corrections(ledger, statements, plans, catalog)
     statement = state_terms(
         charged.charges(),
         period,
         rate_card=catalog.version,
         tenant=tenant or "",
         hostings=sorted(charged.hostings),
+        corrections=due.corrections,
+        uncorrected=due.uncorrected,
     )
     return Draft(statement, {job.job_id: job for job in found}, charged.days())
 

@@ -17,6 +17,7 @@ from ..pricing.exact import EXACT, ZERO
 from ..pricing.plans import Credit, Plan
 from ..usage import Certainty
 from .allocation import JobCost, Unallocated, allocate, together
+from .correction import Correction
 from .credits import BASE_FEE, SHORTFALL, CreditUse, Offered, use_credits
 from .month import Bucket, Month, MonthLine
 from .rounding import payable, to_currency
@@ -47,6 +48,7 @@ class Bill:
 
     `exact_total` is unrounded; `exact_total` + `rounding` = `total`, `total` - `prepaid_used` =
     `due`. The jobs' effective costs, the `unallocated` and the `rounding` add up to `total`.
+    Corrections of months that were issued before are rounded already.
     """
 
     currency: str
@@ -65,6 +67,12 @@ class Bill:
     partial: tuple[Charge, ...]
     jobs: tuple[JobCost, ...]
     unallocated: tuple[Unallocated, ...]
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def own_total(self) -> Decimal:
+        """The total without corrections of other months."""
+        return EXACT.subtract(self.total, add_up([one.amount for one in self.corrections]))
 
     @property
     def list_cost(self) -> Decimal:
@@ -169,6 +177,40 @@ def bill_of_terms(
         ),
         jobs=together(costs),
         unallocated=tuple(rest),
+    )
+
+
+def with_corrections(bill: Bill, corrections: Sequence[Correction], prepaid: Decimal) -> Bill:
+    """The bill with what issued months come to besides, paid from a balance as far as that goes.
+
+    What comes to less than nothing is due to the payer: it goes back to no balance.
+
+    Args:
+        bill: a month's own, not paid from any balance.
+        corrections: of other months, in its currency.
+        prepaid: the balance.
+    """
+    amount = add_up([one.amount for one in corrections])
+    total = EXACT.add(bill.total, amount)
+    prepaid_used = max(ZERO, min(payable(prepaid, bill.currency), total))
+    unrated = [
+        replace(item, reason=f"{one.name}: {item.reason}")
+        for one in corrections
+        for item in list_unrated(one.lines)
+        if item.quantity > 0
+    ]
+    return replace(
+        bill,
+        exact_total=EXACT.add(bill.exact_total, amount),
+        total=total,
+        prepaid_used=prepaid_used,
+        due=EXACT.subtract(total, prepaid_used),
+        unrated=(*bill.unrated, *unrated),
+        unallocated=(
+            *bill.unallocated,
+            *(Unallocated(one.name, one.amount) for one in corrections if one.amount),
+        ),
+        corrections=tuple(corrections),
     )
 
 

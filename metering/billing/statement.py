@@ -13,8 +13,9 @@ from decimal import Decimal
 
 from ..pricing.exact import ZERO
 from ..pricing.plans import Credit, Plan
-from .bill import Bill, Tax, bill_of_terms
+from .bill import Bill, Tax, bill_of_terms, with_corrections
 from .concurrency import LimitCheck, check_limits
+from .correction import Correction, Uncorrected
 from .month import JobCharges, add_up_month
 from .period import Period
 from .terms import PRORATED, Term, terms_of
@@ -38,8 +39,9 @@ class Statement:
 
     An empty `tenant` is everybody. `terms` are the plans that held, one where none changed.
     `hostings` are those that the jobs were rated under. `limits` are the plans', beside the month's
-    peaks. `assumptions` are rules that it was made by and that no provider has written down. A
-    draft has no `statement_id`, and was not issued.
+    peaks. `assumptions` are rules that it was made by and that no provider has written down.
+    `uncorrected` are issued statements that could not be looked at again. A draft has no
+    `statement_id`, and was not issued.
     """
 
     period: Period
@@ -50,6 +52,7 @@ class Statement:
     bill: Bill
     limits: tuple[LimitCheck, ...]
     assumptions: tuple[str, ...] = ()
+    uncorrected: tuple[Uncorrected, ...] = ()
     statement_id: str = ""
     issued_at: datetime | None = None
 
@@ -130,16 +133,23 @@ def state_terms(
     other_credits: Sequence[Credit] = (),
     prepaid: Decimal = ZERO,
     tax: Tax | None = None,
+    corrections: Sequence[Correction] = (),
+    uncorrected: Sequence[Uncorrected] = (),
 ) -> Statement | None:
-    """`make_statement` for a month in which the plan may change: a part for each of its terms."""
-    bill = bill_of_terms(
-        [(add_up_month(part.jobs, part.term.plan), part.term.plan) for part in parts],
-        day=period.first_day,
-        other_credits=other_credits,
-        prepaid=prepaid,
-        tax=tax,
-    )
-    if not bill.exact_total and not bill.credits and not bill.unrated:
+    """`make_statement` for a month in which the plan may change: a part for each of its terms.
+
+    Args:
+        parts: what was charged on each of the plan's terms, in order.
+        period: as in `make_statement`, as what follows but these two.
+        corrections: of statements that were issued before. Those in another currency have to wait
+            for a statement in theirs.
+        uncorrected: statements of which nobody knows whether they need one.
+    """
+    bill = bill_terms(parts, period, other_credits=other_credits, tax=tax)
+    waiting = [one for one in corrections if one.currency != bill.currency]
+    corrections = [one for one in corrections if one.currency == bill.currency]
+    bill = with_corrections(bill, corrections, prepaid)
+    if not bill.exact_total and not bill.credits and not bill.unrated and not corrections:
         return None
     return Statement(
         period=period,
@@ -162,4 +172,33 @@ def state_terms(
             check for part in parts for check in check_limits(part.term.plan.limits, part.peaks)
         ),
         assumptions=(PRORATED,) if len(parts) > 1 else (),
+        uncorrected=(
+            *uncorrected,
+            *(
+                Uncorrected(
+                    one.statement_id, f"it is in {one.currency}, this one in {bill.currency}"
+                )
+                for one in waiting
+            ),
+        ),
+    )
+
+
+def bill_terms(
+    parts: Sequence[TermCharges],
+    period: Period,
+    *,
+    other_credits: Sequence[Credit] = (),
+    tax: Tax | None = None,
+) -> Bill:
+    """What a month comes to by itself: without corrections, and not paid from any balance.
+
+    Raises:
+        RateError: charges in several currencies, or not in the plan's.
+    """
+    return bill_of_terms(
+        [(add_up_month(part.jobs, part.term.plan), part.term.plan) for part in parts],
+        day=period.first_day,
+        other_credits=other_credits,
+        tax=tax,
     )

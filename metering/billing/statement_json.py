@@ -9,6 +9,8 @@ from typing import Any
 
 from ..usage import format_decimal, format_stamp
 from .bill import Bill
+from .correction import Correction
+from .credits import CreditUse
 from .month import MonthLine, TierCost
 from .statement import Statement
 
@@ -54,6 +56,10 @@ def statement_to_json(statement: Statement) -> dict[str, Any]:
             for check in statement.limits
         ],
         "assumptions": list(statement.assumptions),
+        "uncorrected": [
+            {"statement_id": one.statement_id, "reason": one.reason}
+            for one in statement.uncorrected
+        ],
     }
 
 
@@ -66,16 +72,9 @@ def bill_to_json(bill: Bill) -> dict[str, Any]:
         "usage_cost": format_decimal(bill.usage_cost),
         "base_fee": format_decimal(bill.base_fee),
         "commitment_shortfall": format_decimal(bill.shortfall),
-        "credits": [
-            {
-                "name": used.credit.name,
-                "amount": format_decimal(used.amount),
-                "expires": used.credit.expires.isoformat() if used.credit.expires else None,
-                "left": None if used.left is None else format_decimal(used.left),
-            }
-            for used in bill.credits
-        ],
+        "credits": [_credit_to_json(used) for used in bill.credits],
         "tax": format_decimal(bill.tax),
+        "corrections": [_correction_to_json(one) for one in bill.corrections],
         "exact_total": format_decimal(bill.exact_total),
         "rounding": format_decimal(bill.rounding),
         "total": format_decimal(bill.total),
@@ -137,4 +136,27 @@ def _tier_to_json(part: TierCost) -> dict[str, Any]:
         "quantity": format_decimal(part.quantity),
         "unit_price": format_decimal(part.unit_price),
         "cost": format_decimal(part.cost),
+    }
+
+
+def _credit_to_json(used: CreditUse) -> dict[str, Any]:
+    return {
+        "name": used.credit.name,
+        "amount": format_decimal(used.amount),
+        "expires": used.credit.expires.isoformat() if used.credit.expires else None,
+        "left": None if used.left is None else format_decimal(used.left),
+    }
+
+
+def _correction_to_json(correction: Correction) -> dict[str, Any]:
+    return {
+        "statement_id": correction.statement_id,
+        "period": correction.period,
+        "lines": [line_to_json(line) for line in correction.lines],
+        "base_fee": format_decimal(correction.base_fee),
+        "commitment_shortfall": format_decimal(correction.shortfall),
+        "credits": [_credit_to_json(used) for used in correction.credits],
+        "tax": format_decimal(correction.tax),
+        "rounding": format_decimal(correction.rounding),
+        "amount": format_decimal(correction.amount),
     }

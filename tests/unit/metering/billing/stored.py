@@ -8,12 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import insert
+
+from metering.ledger import schema
 from metering.ledger.store import Ledger
 from metering.settle import settle_run
 from metering.usage import Usage
 from tests.unit.metering.pricing.builders import usage
+from tests.unit.metering.samples import START, settings
 from tests.unit.metering.samples import run as a_run
-from tests.unit.metering.samples import settings
 
 from .builders import at
 from .commands import run
@@ -48,3 +51,16 @@ def stated(*arguments: str) -> Any:
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     return json.loads(result.stdout)
+
+
+def prune(folder: Path, job_id: str) -> None:
+    """Say that a job's usage is gone."""
+
+    async def work() -> None:
+        pruning = {"job_id": job_id, "pruned_at": START, "instances": 1}
+        async with Ledger(settings(folder).ledger_url) as ledger:
+            await ledger.write(
+                lambda connection: connection.execute(insert(schema.prunings), [pruning])
+            )
+
+    asyncio.run(work())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -11,16 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
 
-from metering.ledger import schema
-from metering.ledger.store import Ledger
 from metering.usage import Certainty
 from tests.unit.metering.pricing.builders import usage
-from tests.unit.metering.samples import START, settings
+from tests.unit.metering.samples import START
 
 from .commands import run
-from .stored import session, settled, stated
+from .stored import prune, session, settled, stated
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -34,7 +30,15 @@ def test_a_month(tmp_path: Path) -> None:
     assert answer.keys() == {
         *("schema_version", "statement_id", "status", "issued_at", "period", "timezone"),
         *("started_at", "ended_at", "tenant", "plan", "terms", "hostings", "rate_card"),
-        *("assumptions", "currency", "lines", "list_cost", "usage_cost"),
+        *(
+            "assumptions",
+            "corrections",
+            "uncorrected",
+            "currency",
+            "lines",
+            "list_cost",
+            "usage_cost",
+        ),
         *("base_fee", "commitment_shortfall", "credits", "tax", "exact_total", "rounding"),
         *("total", "prepaid_used", "due", "unrated", "partial", "jobs", "unallocated", "limits"),
     }
@@ -211,14 +215,7 @@ def test_currencies_are_never_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_month_whose_usage_was_pruned_cannot_be_stated(tmp_path: Path) -> None:
     settled(tmp_path, 1, session(1))
 
-    async def prune() -> None:
-        pruning = {"job_id": "AJ_1", "pruned_at": START, "instances": 1}
-        async with Ledger(settings(tmp_path).ledger_url) as ledger:
-            await ledger.write(
-                lambda connection: connection.execute(insert(schema.prunings), [pruning])
-            )
-
-    asyncio.run(prune())
+    prune(tmp_path, "AJ_1")
     result = run("statement", "2026-11")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the usage of AJ_1 in this period was pruned" in result.stderr
