@@ -85,10 +85,17 @@ def print_bill(console: Console, bill: Bill) -> None:
     console.print()
     for label, value in _amounts(bill):
         console.print(Text(f"{label} {_signed(value, bill.currency)}"))
-    console.print(Text(f"total {money(bill.total, bill.currency)}", "bold"))
+    console.print(Text(f"total {_signed(bill.total, bill.currency)}", "bold"))
     if bill.prepaid_used:
         console.print(Text(f"prepaid {_signed(-bill.prepaid_used, bill.currency)}"))
-        console.print(Text(f"due {money(bill.due, bill.currency)}", "bold"))
+        console.print(Text(f"due {_signed(bill.due, bill.currency)}", "bold"))
+    for used in bill.credits:
+        if used.left is not None:
+            console.print(
+                Text(f"left of {used.credit.name}: {money(used.left, bill.currency)}", "dim")
+            )
+    if bill.prepaid_left:
+        console.print(Text(f"left prepaid: {money(bill.prepaid_left, bill.currency)}", "dim"))
     for item in bill.unrated:
         named = f"+ unrated: {item.meter}, {item.provider} {item.model}, "
         said = named + f"{amount(item.quantity, item.unit)}: {item.reason}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from .billing.balances import Balances
 from .billing.correction import Correction, Uncorrected, correct
 from .billing.period import Period, parse_period
 from .billing.statement import Statement, bill_terms
@@ -53,6 +54,7 @@ async def find_corrections(
     statements: Sequence[Statement],
     plans: Mapping[str, Plan],
     catalog: RateCard,
+    balances: Balances,
 ) -> Corrections:
     """Make every issued statement of a payer again, and say what has changed.
 
@@ -63,6 +65,8 @@ async def find_corrections(
         statements: all of the payer's.
         plans: by id.
         catalog: the rates.
+        balances: the payer's, with what the statements have used taken off; what the corrections
+            use is taken off as well, or given back.
     """
     found = Corrections()
     for statement in statements:
@@ -77,7 +81,9 @@ async def find_corrections(
             jobs = await jobs_with_usage(ledger, period.start, period.end, statement.tenant or None)
             charged = ChargedMonth(period, catalog, _plan_then(statement, plans))
             await charge(ledger, period, jobs, [charged])
-            now = bill_terms(charged.charges(), period)
+            uses = [*statement.bill.credits, *(use for one in before for use in one.credits)]
+            offered = balances.credits(period, uses)
+            now = bill_terms(charged.charges(), period, other_credits=offered)
         except (UsagePruned, RateError) as error:
             found.uncorrected.append(Uncorrected(statement.statement_id, str(error)))
             continue
@@ -90,6 +96,7 @@ async def find_corrections(
         )
         if correction is not None:
             found.corrections.append(correction)
+            balances.spend(correction.credits)
     return found
 
 

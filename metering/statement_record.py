@@ -63,11 +63,14 @@ class TermRecord(_Model):
 
 
 class CreditRecord(_Model):
-    """What was used of a credit, and what is `left` of one that is carried over."""
+    """What was used of a credit, and what is `left` of one that is `carried` over."""
 
     name: str
     amount: Exact
     expires: date | None
+    providers: list[str]
+    meters: list[str]
+    carried: bool
     left: Exact | None
 
 
@@ -171,6 +174,7 @@ class StatementRecord(_Model):
     rounding: Exact
     total: Exact
     prepaid_used: Exact
+    prepaid_left: Exact
     due: Exact
     unrated: list[UnratedRecord]
     partial: list[PartialRecord]
@@ -228,6 +232,7 @@ def _bill(record: StatementRecord) -> Bill:
         rounding=record.rounding,
         total=record.total,
         prepaid_used=record.prepaid_used,
+        prepaid_left=record.prepaid_left,
         due=record.due,
         unrated=tuple(UnratedItem(**one.model_dump()) for one in record.unrated),
         partial=tuple(
@@ -256,8 +261,14 @@ def _correction(record: CorrectionRecord, currency: str) -> Correction:
 
 def _credit(record: CreditRecord) -> CreditUse:
     """The use of a credit; how much there was of it in all is of no account afterwards."""
-    credit = Credit(record.name, record.amount, expires=record.expires)
-    return CreditUse(credit, record.amount, record.left)
+    credit = Credit(
+        record.name,
+        record.amount,
+        frozenset(record.providers),
+        frozenset(record.meters),
+        record.expires,
+    )
+    return CreditUse(credit, record.amount, record.carried, record.left)
 
 
 def _line(record: LineRecord) -> MonthLine:

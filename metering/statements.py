@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from .billing.allocation import JobCost
+from .billing.balances import Balances
 from .billing.period import Period
 from .billing.statement import Statement, state_terms
 from .billing.statement_json import statement_to_json
@@ -20,6 +21,7 @@ from .ledger.period_queries import PeriodJob, jobs_with_usage
 from .ledger.schema import safe_text
 from .ledger.store import Ledger
 from .month_charges import ChargedMonth, always, charge
+from .pricing.account import load_account
 from .pricing.loading import load_card
 from .pricing.plans import Plan, find_plan, load_plans
 from .settings import MeterSettings
@@ -174,16 +176,20 @@ async def draft_month(
     catalog = load_card(settings.rates)
     charged = ChargedMonth(period, catalog, always(plan), hosting)
     await charge(ledger, period, found, [charged])
+    statements = await read_figures(ledger, issued)
+    others = [one.bill for one in statements if one.period != period]
+    balances = Balances(load_account(settings.rates).of(tenant or ""), others)
     due = Corrections()
     if issued and hosting is None and period == next_open(issued):
-        statements = await read_figures(ledger, issued)
-        due = await find_corrections(ledger, statements, plans, catalog)
+        due = await find_corrections(ledger, statements, plans, catalog, balances)
     statement = state_terms(
         charged.charges(),
         period,
         rate_card=catalog.version,
         tenant=tenant or "",
         hostings=sorted(charged.hostings),
+        other_credits=balances.credits(period),
+        prepaid=balances.prepaid(period),
         corrections=due.corrections,
         uncorrected=due.uncorrected,
     )

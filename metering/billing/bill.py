@@ -68,6 +68,7 @@ class Bill:
     jobs: tuple[JobCost, ...]
     unallocated: tuple[Unallocated, ...]
     corrections: tuple[Correction, ...] = ()
+    prepaid_left: Decimal = ZERO
 
     @property
     def own_total(self) -> Decimal:
@@ -138,7 +139,11 @@ def bill_of_terms(
         for (_, plan), of_part in zip(terms, amounts, strict=True)
         for credit in plan.monthly_credits
     ]
-    offers += [Offered(credit, amounts, carried=True) for credit in other_credits]
+    offers += [
+        Offered(credit, amounts, carried=True)
+        for credit in other_credits
+        if credit.currency in ("", currency)
+    ]
     used = use_credits(offers, day)
     net = add_up([amount for of_part in amounts for amount in of_part.values()])
     taxed = ZERO if tax is None else tax(net)
@@ -170,6 +175,7 @@ def bill_of_terms(
         rounding=EXACT.subtract(total, exact),
         total=total,
         prepaid_used=prepaid_used,
+        prepaid_left=EXACT.subtract(prepaid, prepaid_used),
         due=EXACT.subtract(total, prepaid_used),
         unrated=list_unrated(lines),
         partial=tuple(
@@ -204,6 +210,7 @@ def with_corrections(bill: Bill, corrections: Sequence[Correction], prepaid: Dec
         exact_total=EXACT.add(bill.exact_total, amount),
         total=total,
         prepaid_used=prepaid_used,
+        prepaid_left=EXACT.subtract(prepaid, prepaid_used),
         due=EXACT.subtract(total, prepaid_used),
         unrated=(*bill.unrated, *unrated),
         unallocated=(

@@ -115,15 +115,14 @@ def difference(now: Iterable[MonthLine], before: Iterable[MonthLine]) -> tuple[M
 def _credit_difference(
     now: Iterable[CreditUse], before: Iterable[CreditUse]
 ) -> tuple[CreditUse, ...]:
-    sums: dict[tuple[str, date | None], CreditUse] = {}
+    sums: dict[tuple[str, date | None, bool], CreditUse] = {}
     for sign, uses in ((Decimal(1), now), (Decimal(-1), before)):
         for use in uses:
-            key = use.credit.name, use.credit.expires
+            key = use.credit.name, use.credit.expires, use.carried
             amount = EXACT.multiply(sign, use.amount)
             if key in sums:
                 amount = EXACT.add(sums[key].amount, amount)
-            first = sums.get(key, use)
-            sums[key] = CreditUse(first.credit, amount, first.left)
+            sums[key] = CreditUse(sums.get(key, use).credit, amount, use.carried)
     return tuple(use for use in sums.values() if use.amount)
 
 

@@ -24,12 +24,13 @@ SHORTFALL: Bucket = ("", "commitment shortfall")
 class CreditUse:
     """What was used of a credit.
 
-    `left` is what remains of one that is carried over to the next month, and None for one that is
-    new each month.
+    `carried` is one that is used up over the months, of which `left` remains; a plan's is new each
+    month. In a correction the amount is a difference, and nothing is said of what remains.
     """
 
     credit: Credit
     amount: Decimal
+    carried: bool = False
     left: Decimal | None = None
 
 
@@ -76,7 +77,8 @@ def use_credits(offers: Sequence[Offered], day: date) -> tuple[CreditUse, ...]:
                     left = EXACT.subtract(left, part)
         if left < credit.amount:
             used = EXACT.subtract(credit.amount, left)
-            uses.append(CreditUse(credit, used, left if offer.carried else None))
+            remains = left if offer.carried else None
+            uses.append(CreditUse(credit, used, offer.carried, remains))
     return tuple(uses)
 
 

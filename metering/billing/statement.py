@@ -131,7 +131,7 @@ def state_terms(
     tenant: str = "",
     hostings: Sequence[str] = (),
     other_credits: Sequence[Credit] = (),
-    prepaid: Decimal = ZERO,
+    prepaid: Decimal | Mapping[str, Decimal] = ZERO,
     tax: Tax | None = None,
     corrections: Sequence[Correction] = (),
     uncorrected: Sequence[Uncorrected] = (),
@@ -140,7 +140,8 @@ def state_terms(
 
     Args:
         parts: what was charged on each of the plan's terms, in order.
-        period: as in `make_statement`, as what follows but these two.
+        period: as in `make_statement`, as what follows but these.
+        prepaid: the balance to pay from, or one for each currency.
         corrections: of statements that were issued before. Those in another currency have to wait
             for a statement in theirs.
         uncorrected: statements of which nobody knows whether they need one.
@@ -148,7 +149,8 @@ def state_terms(
     bill = bill_terms(parts, period, other_credits=other_credits, tax=tax)
     waiting = [one for one in corrections if one.currency != bill.currency]
     corrections = [one for one in corrections if one.currency == bill.currency]
-    bill = with_corrections(bill, corrections, prepaid)
+    balance = prepaid if isinstance(prepaid, Decimal) else prepaid.get(bill.currency, ZERO)
+    bill = with_corrections(bill, corrections, balance)
     if not bill.exact_total and not bill.credits and not bill.unrated and not corrections:
         return None
     return Statement(

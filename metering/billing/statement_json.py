@@ -79,6 +79,7 @@ def bill_to_json(bill: Bill) -> dict[str, Any]:
         "rounding": format_decimal(bill.rounding),
         "total": format_decimal(bill.total),
         "prepaid_used": format_decimal(bill.prepaid_used),
+        "prepaid_left": format_decimal(bill.prepaid_left),
         "due": format_decimal(bill.due),
         "unrated": [
             {
@@ -144,6 +145,9 @@ def _credit_to_json(used: CreditUse) -> dict[str, Any]:
         "name": used.credit.name,
         "amount": format_decimal(used.amount),
         "expires": used.credit.expires.isoformat() if used.credit.expires else None,
+        "providers": sorted(used.credit.providers),
+        "meters": sorted(used.credit.meters),
+        "carried": used.carried,
         "left": None if used.left is None else format_decimal(used.left),
     }
 

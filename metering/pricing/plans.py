@@ -80,7 +80,7 @@ class Credit:
     """Money off: of what these providers and meters charge; an empty set is any.
 
     Only a credit without restriction comes off base fee and commitment, too. `expires` is the last
-    day it can be used; None is never.
+    day it can be used; None is never. An empty `currency` is the bill's, whichever that is.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Credit:
     providers: frozenset[str] = frozenset()
     meters: frozenset[str] = frozenset()
     expires: date | None = None
+    currency: str = ""
 
     def covers(self, provider: str, meter: str) -> bool:
         """Whether it may be spent on what this provider charges for this meter."""
@@ -237,7 +238,12 @@ def _yes_unless_false(table: RateTable, key: str) -> bool:
     return value is not False
 
 
-def _names(table: RateTable, key: str) -> list[str]:
+def names(table: RateTable, key: str) -> list[str]:
+    """A list of texts, empty where it is missing.
+
+    Raises:
+        RateError: it is something else.
+    """
     value = table.take(key)
     if value is None:
         return []
@@ -247,12 +253,12 @@ def _names(table: RateTable, key: str) -> list[str]:
 
 
 def _hostings(table: RateTable) -> tuple[str, ...]:
-    names = _names(table, "hostings")
-    for name in names:
+    listed = names(table, "hostings")
+    for name in listed:
         if name not in ROOM_PROVIDERS:
             known = ", ".join(ROOM_PROVIDERS)
             raise table.error(f"hosting {name!r} is unknown; use one of {known}", "hostings")
-    return tuple(names)
+    return tuple(listed)
 
 
 def _allowance(table: RateTable, values: Mapping[str, object]) -> Allowance:
@@ -298,8 +304,8 @@ def _credit(table: RateTable, values: Mapping[str, object]) -> Credit:
     credit = Credit(
         name=inner.take_str("name"),
         amount=inner.take_amount("amount"),
-        providers=frozenset(_names(inner, "providers")),
-        meters=frozenset(_names(inner, "meters")),
+        providers=frozenset(names(inner, "providers")),
+        meters=frozenset(names(inner, "meters")),
         expires=inner.take_date("expires"),
     )
     inner.finish()

@@ -40,7 +40,17 @@ def test_a_month(tmp_path: Path) -> None:
             "usage_cost",
         ),
         *("base_fee", "commitment_shortfall", "credits", "tax", "exact_total", "rounding"),
-        *("total", "prepaid_used", "due", "unrated", "partial", "jobs", "unallocated", "limits"),
+        *(
+            "total",
+            "prepaid_used",
+            "prepaid_left",
+            "due",
+            "unrated",
+            "partial",
+            "jobs",
+            "unallocated",
+            "limits",
+        ),
     }
     assert (answer["status"], answer["period"], answer["plan"]) == (
         "draft",
