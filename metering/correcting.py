@@ -55,6 +55,7 @@ async def find_corrections(
     plans: Mapping[str, Plan],
     catalog: RateCard,
     balances: Balances,
+    hosting_on: Callable[[date], str | None] | None = None,
 ) -> Corrections:
     """Make every issued statement of a payer again, and say what has changed.
 
@@ -67,6 +68,7 @@ async def find_corrections(
         catalog: the rates.
         balances: the payer's, with what the statements have used taken off; what the corrections
             use is taken off as well, or given back.
+        hosting_on: as in `ChargedMonth`.
     """
     found = Corrections()
     for statement in statements:
@@ -79,7 +81,9 @@ async def find_corrections(
         period = statement.period
         try:
             jobs = await jobs_with_usage(ledger, period.start, period.end, statement.tenant or None)
-            charged = ChargedMonth(period, catalog, _plan_then(statement, plans))
+            charged = ChargedMonth(
+                period, catalog, _plan_then(statement, plans), hosting_on=hosting_on
+            )
             await charge(ledger, period, jobs, [charged])
             uses = [*statement.bill.credits, *(use for one in before for use in one.credits)]
             offered = balances.credits(period, uses)
@@ -105,6 +109,6 @@ def _plan_then(statement: Statement, plans: Mapping[str, Plan]) -> Callable[[dat
 
     def plan_on(day: date) -> Plan:
         term = next(term for term in statement.terms if day < term.until)
-        return find_plan(plans, term.plan_id)
+        return find_plan(plans, term.plan_id).on(day)
 
     return plan_on

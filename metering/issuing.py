@@ -100,7 +100,7 @@ def _freeze(
         timezone=period.timezone,
         started_at=period.start,
         ended_at=period.end,
-        plan=statement.plan_id,
+        plan=", ".join(dict.fromkeys(term.plan_id for term in statement.terms)),
         currency=statement.bill.currency,
         total=statement.bill.total,
         issued_at=issued_at,

@@ -39,7 +39,8 @@ class ChargedMonth:
         period: the month.
         catalog: the rates.
         plan_on: the plan, with the terms of a day.
-        hosting: what everything is rated under; each job as it ran, where it is None.
+        hosting: what everything is rated under.
+        hosting_on: without a `hosting`, that of a day; each job is as it ran where this has none.
 
     Raises:
         RateError: a plan is by contract, and nobody has written its terms down.
@@ -51,40 +52,48 @@ class ChargedMonth:
         catalog: RateCard,
         plan_on: Callable[[date], Plan],
         hosting: str | None = None,
+        hosting_on: Callable[[date], str | None] | None = None,
     ) -> None:
         self.period = period
         self.hosting = hosting
         self.hostings: set[str] = set()
         self.ended: dict[str, datetime] = {}
+        self._hosting_on = hosting_on if hosting is None else None
         self._parts = [
             _Part(term, card_on_plan(catalog, term.plan)) for term in terms_of(period, plan_on)
         ]
 
     def add(self, job: PeriodJob, usages: list[Usage]) -> None:
         """Rate what a job has in the month."""
-        hosting = self.hosting or job.hosting
-        if self.hosting is not None:
-            usages = as_hosted(usages, hosting)
-        self.hostings.add(hosting)
         self.ended[job.job_id] = max(usage.ended_at for usage in usages)
-        for part, its_usages in self._by_part(usages):
-            part.watch.add(its_usages, hosting)
-            ended_at = max(usage.ended_at for usage in its_usages)
-            charges = rate(its_usages, part.card, hosting=hosting, plan=part.term.plan.plan_id)
+        for part, hosting, some in self._placed(job, usages):
+            if hosting != job.hosting or self.hosting is not None:
+                some = as_hosted(some, hosting)
+            self.hostings.add(hosting)
+            part.watch.add(some, hosting)
+            ended_at = max(usage.ended_at for usage in some)
+            charges = rate(some, part.card, hosting=hosting, plan=part.term.plan.plan_id)
             part.jobs.append(
                 JobCharges(job_id=job.job_id, ended_at=ended_at, charges=tuple(charges))
             )
 
-    def _by_part(self, usages: list[Usage]) -> Iterable[tuple[_Part, list[Usage]]]:
-        """An instance is charged by the plan of the day on which it ends."""
-        if len(self._parts) == 1:
-            return [(self._parts[0], usages)]
-        found: list[list[Usage]] = [[] for _ in self._parts]
+    def _placed(
+        self, job: PeriodJob, usages: list[Usage]
+    ) -> Iterable[tuple[_Part, str, list[Usage]]]:
+        """An instance is charged by the plan, and under the hosting, of the day it ends on."""
+        ran = self.hosting or job.hosting
+        if len(self._parts) == 1 and self._hosting_on is None:
+            return [(self._parts[0], ran, usages)]
+        found: dict[tuple[int, str], list[Usage]] = {}
         for usage in usages:
             day = self.period.day_of(usage.ended_at)
             number = next(n for n, part in enumerate(self._parts) if day < part.term.until)
-            found[number].append(usage)
-        return [(part, some) for part, some in zip(self._parts, found, strict=True) if some]
+            hosting = self._hosting_on(day) if self._hosting_on is not None else None
+            found.setdefault((number, hosting or ran), []).append(usage)
+        return [
+            (self._parts[n], hosting, some)
+            for (n, hosting), some in sorted(found.items(), key=_first)
+        ]
 
     def charges(self) -> list[TermCharges]:
         """What was charged on each of the plan's terms."""
@@ -95,9 +104,8 @@ class ChargedMonth:
         return {job: self.period.day_of(at).isoformat() for job, at in self.ended.items()}
 
 
-def always(plan: Plan) -> Callable[[date], Plan]:
-    """The same plan every day."""
-    return lambda _: plan
+def _first(item: tuple[tuple[int, str], list[Usage]]) -> tuple[int, str]:
+    return item[0]
 
 
 async def charge(

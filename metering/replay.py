@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from .billing.bill import make_bill
 from .billing.comparison import Offer, in_order, refused_by
-from .billing.concurrency import check_limits
-from .billing.month import add_up_month
 from .billing.period import Period
+from .billing.statement import bill_terms, limits_of
 from .ledger.period_queries import jobs_with_usage
 from .ledger.store import Ledger
-from .month_charges import ChargedMonth, always, charge
+from .month_charges import ChargedMonth, charge
 from .pricing.hosting import ROOM_PROVIDERS
 from .pricing.loading import load_card
 from .pricing.plans import Plan, load_plans
@@ -32,7 +30,7 @@ async def replay_month(
     catalog = load_card(settings.rates)
     found = await jobs_with_usage(ledger, period.start, period.end, tenant)
     options = [
-        (plan, ChargedMonth(period, catalog, always(plan), hosting))
+        (plan, ChargedMonth(period, catalog, plan.on, hosting))
         for plan in load_plans(settings.rates).values()
         if plan.book == "cost" and not plan.by_contract
         for hosting in plan.hostings or ROOM_PROVIDERS
@@ -42,9 +40,9 @@ async def replay_month(
 
 
 def _offer(plan: Plan, charged: ChargedMonth) -> Offer:
-    [part] = charged.charges()
-    bill = make_bill(add_up_month(part.jobs, plan), plan, day=charged.period.first_day)
-    limits = check_limits(plan.limits, part.peaks)
+    parts = charged.charges()
+    bill = bill_terms(parts, charged.period)
+    limits = limits_of(parts)
     refusals = [
         f"{plan.plan_id} has no room for {amount(line.beyond, line.charge.pricing_unit)}"
         f" of {line.charge.meter}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from typing import Any
 
@@ -20,8 +21,8 @@ from .ledger.issued import Issued, frozen_statement, issued_statements
 from .ledger.period_queries import PeriodJob, jobs_with_usage
 from .ledger.schema import safe_text
 from .ledger.store import Ledger
-from .month_charges import ChargedMonth, always, charge
-from .pricing.account import load_account
+from .month_charges import ChargedMonth, charge
+from .pricing.account import Account, load_account
 from .pricing.loading import load_card
 from .pricing.plans import Plan, find_plan, load_plans
 from .settings import MeterSettings
@@ -68,8 +69,9 @@ async def state_month(
         ledger: the store.
         settings: where the owner's rates are, and the plan of a month without jobs.
         period: the month; an instance belongs to it if it ends in it.
-        plan_id: the payer's plan; by default the one that the month's jobs ran on. Where it is
-            another than the issued statement's, the month is drafted as it would have been on it.
+        plan_id: the payer's plan; by default its subscriptions, or the one that the month's jobs
+            ran on. Where it is another than the issued statement's, the month is drafted as it
+            would have been on it.
         hosting: rate everything as if it had run so; by default each job as it did.
         tenant: only this tenant's jobs, as the sole payer on the plan.
 
@@ -170,18 +172,19 @@ async def draft_month(
         RateError: as `state_month`.
     """
     plans = load_plans(settings.rates)
-    asked = find_plan(plans, plan_id) if plan_id is not None else None
+    account = load_account(settings.rates).of(tenant or "")
     found = await jobs_with_usage(ledger, period.start, period.end, tenant)
-    plan = payable_plan(asked or find_plan(plans, _plan_of(found, settings)))
+    plan_on = _plans_by_day(plans, account, plan_id, found, settings)
+    hosting_on = _hostings_by_day(account)
     catalog = load_card(settings.rates)
-    charged = ChargedMonth(period, catalog, always(plan), hosting)
+    charged = ChargedMonth(period, catalog, plan_on, hosting, hosting_on)
     await charge(ledger, period, found, [charged])
     statements = await read_figures(ledger, issued)
     others = [one.bill for one in statements if one.period != period]
-    balances = Balances(load_account(settings.rates).of(tenant or ""), others)
+    balances = Balances(account, others)
     due = Corrections()
     if issued and hosting is None and period == next_open(issued):
-        due = await find_corrections(ledger, statements, plans, catalog, balances)
+        due = await find_corrections(ledger, statements, plans, catalog, balances, hosting_on)
     statement = state_terms(
         charged.charges(),
         period,
@@ -194,6 +197,36 @@ async def draft_month(
         uncorrected=due.uncorrected,
     )
     return Draft(statement, {job.job_id: job for job in found}, charged.days())
+
+
+def _plans_by_day(
+    plans: Mapping[str, Plan],
+    account: Account,
+    plan_id: str | None,
+    jobs: Sequence[PeriodJob],
+    settings: MeterSettings,
+) -> Callable[[date], Plan]:
+    """The plan that was asked for, else the payer's subscriptions, else what the jobs ran on."""
+    if plan_id is None and account.subscriptions:
+
+        def subscribed(day: date) -> Plan:
+            held = account.subscription(day)
+            return payable_plan(find_plan(plans, held.plan_id if held else NO_PLAN)).on(day)
+
+        return subscribed
+    name = _plan_of(jobs, settings) if plan_id is None else plan_id
+    return payable_plan(find_plan(plans, name)).on
+
+
+def _hostings_by_day(account: Account) -> Callable[[date], str | None] | None:
+    if not any(one.hosting for one in account.subscriptions):
+        return None
+
+    def hosting_on(day: date) -> str | None:
+        held = account.subscription(day)
+        return held.hosting if held else None
+
+    return hosting_on
 
 
 def payable_plan(plan: Plan) -> Plan:

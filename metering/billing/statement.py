@@ -170,9 +170,7 @@ def state_terms(
         hostings=tuple(sorted(set(hostings))),
         rate_card=rate_card,
         bill=bill,
-        limits=tuple(
-            check for part in parts for check in check_limits(part.term.plan.limits, part.peaks)
-        ),
+        limits=limits_of(parts),
         assumptions=(PRORATED,) if len(parts) > 1 else (),
         uncorrected=(
             *uncorrected,
@@ -183,6 +181,13 @@ def state_terms(
                 for one in waiting
             ),
         ),
+    )
+
+
+def limits_of(parts: Sequence[TermCharges]) -> tuple[LimitCheck, ...]:
+    """The limits of each of the plan's terms, beside the most that ran at once while it held."""
+    return tuple(
+        check for part in parts for check in check_limits(part.term.plan.limits, part.peaks)
     )
 
 

@@ -9,7 +9,7 @@ allowance were left.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -107,7 +107,8 @@ class Plan:
     `hostings` are those it can be had on; empty is any. `commitment` is the least that the
     provider's charges and the base fee come to. `agent_connections_billed` says whether the agent's
     own connection is: sources disagree, so charges for it are flagged. A plan `by_contract` has no
-    published terms: its owner writes it down in their own file.
+    published terms: its owner writes it down in their own file. `earlier` are the terms that it
+    had before `effective_from`, oldest first.
     """
 
     plan_id: str
@@ -132,6 +133,15 @@ class Plan:
     source: str = ""
     checked: date | None = None
     note: str = ""
+    earlier: tuple[Plan, ...] = ()
+
+    def on(self, day: date) -> Plan:
+        """The plan with the terms of a day; before the first of them, with the first."""
+        versions = (*self.earlier, self)
+        begun = [
+            plan for plan in versions if plan.effective_from is None or plan.effective_from <= day
+        ]
+        return begun[-1] if begun else versions[0]
 
     def allowance(self, meter: str) -> Allowance | None:
         """What the plan includes of a meter, or None where it includes nothing."""
@@ -165,11 +175,32 @@ def load_plans(owner_file: Path | None = None) -> Mapping[str, Plan]:
         for file in tables:
             for table in file["plan"]:
                 plan = _plan(table)
-                if plan.plan_id in layer:
-                    raise table.error(f"there is a plan {plan.plan_id!r} already", "id")
-                layer[plan.plan_id] = plan
+                before = layer.get(plan.plan_id)
+                layer[plan.plan_id] = plan if before is None else _after(table, before, plan)
         plans |= layer
     return MappingProxyType(plans)
+
+
+def _after(table: RateTable, before: Plan, plan: Plan) -> Plan:
+    """New terms of a plan; the file has them in the order in which they came to hold."""
+    since, until = before.effective_from, before.effective_until
+    name = f"plan {plan.plan_id!r}"
+    if plan.effective_from is None or plan.effective_from == since:
+        raise table.error(f"there is a {name} already", "id")
+    if since is not None and plan.effective_from < since:
+        raise table.error(
+            f"these terms of {name} hold from {plan.effective_from}, and those above from {since};"
+            " put the older ones first",
+            "effective_from",
+        )
+    if until is not None and until != plan.effective_from:
+        what = "overlap" if until > plan.effective_from else "leave a gap to"
+        raise table.error(
+            f"these terms of {name} hold from {plan.effective_from}, and {what} those above, until"
+            f" {until}",
+            "effective_from",
+        )
+    return replace(plan, earlier=(*before.earlier, replace(before, earlier=())))
 
 
 def find_plan(plans: Mapping[str, Plan], plan_id: str) -> Plan:

@@ -19,7 +19,17 @@ from typing import Any
 
 from ..errors import RateError
 
-KINDS = ("rate", "not_billed", "unrated", "model", "meter", "plan", "credit", "prepaid")
+KINDS = (
+    "rate",
+    "not_billed",
+    "unrated",
+    "model",
+    "meter",
+    "plan",
+    "credit",
+    "prepaid",
+    "subscription",
+)
 _SINGLE = ("defaults", "snapshot")
 _TOO_MUCH = Decimal(10**15)
 _MOST_DECIMALS = 30

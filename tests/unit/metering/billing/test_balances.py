@@ -56,7 +56,9 @@ def test_the_earliest_to_expire_goes_first_and_the_rest_is_carried_over() -> Non
     used = []
     for number, cost in enumerate((5, 6, 8, 30)):
         made = month(Decimal(cost), Balances(ACCOUNT, issued), number)
-        used.append([(use.credit.name, int(use.amount), int(use.left or 0)) for use in made.credits])
+        used.append(
+            [(use.credit.name, int(use.amount), int(use.left or 0)) for use in made.credits]
+        )
         issued.append(made)
     assert used == [
         [("soon", 5, 2)],
