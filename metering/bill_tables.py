@@ -82,6 +82,9 @@ def print_bill(console: Console, bill: Bill) -> None:
         console.print()
         console.print(Text(f"{correction.name}, {correction.period}", "bold"))
         console.print(lines_table(correction.lines))
+        if beside := correction.beside_lines:
+            said = f"fee, credits, tax and rounding {_signed(beside, bill.currency)}"
+            console.print(Text(said))
     console.print()
     for label, value in _amounts(bill):
         console.print(Text(f"{label} {_signed(value, bill.currency)}"))
@@ -151,9 +154,12 @@ def lines_table(lines: Iterable[MonthLine]) -> Sheet:
             ("cost",),
         ),
     )
+    lines = list(lines)
+    in_parts = any(line.term for line in lines)
     for line in lines:
         charge = line.charge
         name = charge.meter + "".join(f" {key}={value}" for key, value in charge.attributes.items())
+        name += f" (plan {line.term + 1})" if in_parts else ""
         model = f"{charge.provider} / {charge.model}" if charge.model else charge.provider
         row: list[Text | str] = [plain(name), plain(model), str(charge.instances)]
         if charge.state != "priced":
@@ -259,9 +265,13 @@ def statement_csv(statement: Statement) -> str:
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     bill = statement.bill
-    corrected = {one.name: one.beside_lines for one in bill.corrections}
+    beside = {one.name: one.beside_lines for one in bill.corrections}
     others = [
-        (label, corrected.get(label, value)) for label, value in _amounts(bill) if label != "usage"
+        (f"{label}: fee, credits, tax, rounding", beside[label])
+        if label in beside
+        else (label, value)
+        for label, value in _amounts(bill)
+        if label != "usage"
     ]
     rows: list[dict[str, str]] = [_csv_line(line) for line in bill.lines]
     rows += [

@@ -21,6 +21,7 @@ class GroupBy(StrEnum):
     TAG = "tag"
     ROOM = "room"
     DAY = "day"
+    PURPOSE = "purpose"
 
 
 @dataclass(frozen=True, slots=True)

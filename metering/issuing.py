@@ -73,7 +73,9 @@ async def issue_month(
             _refuse_before_grace(period, settings.grace_days, now)
         await _refuse_out_of_order(ledger, settings, issued, period, tenant)
         its_own = [one for one in issued if of_payer(one, tenant)]
-        draft = await draft_month(ledger, settings, period, its_own, plan_id, None, tenant)
+        draft = await draft_month(
+            ledger, settings, period, its_own, plan_id, None, tenant, by_purpose=True
+        )
         if draft.statement is None:
             return draft.stated()
         number = len(issued) + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from .billing.concurrency import PeakWatch
@@ -29,6 +29,7 @@ class _Part:
     term: Term
     card: RateCard
     jobs: list[JobCharges] = field(default_factory=list)
+    by_purpose: list[JobCharges] = field(default_factory=list)
     watch: PeakWatch = field(default_factory=PeakWatch.empty)
 
 
@@ -41,6 +42,7 @@ class ChargedMonth:
         plan_on: the plan, with the terms of a day.
         hosting: what everything is rated under.
         hosting_on: without a `hosting`, that of a day; each job is as it ran where this has none.
+        by_purpose: rate each job by purpose, too.
 
     Raises:
         RateError: a plan is by contract, and nobody has written its terms down.
@@ -53,12 +55,15 @@ class ChargedMonth:
         plan_on: Callable[[date], Plan],
         hosting: str | None = None,
         hosting_on: Callable[[date], str | None] | None = None,
+        *,
+        by_purpose: bool = False,
     ) -> None:
         self.period = period
         self.hosting = hosting
         self.hostings: set[str] = set()
         self.ended: dict[str, datetime] = {}
         self._hosting_on = hosting_on if hosting is None else None
+        self._by_purpose = by_purpose
         self._parts = [
             _Part(term, card_on_plan(catalog, term.plan)) for term in terms_of(period, plan_on)
         ]
@@ -72,10 +77,13 @@ class ChargedMonth:
             self.hostings.add(hosting)
             part.watch.add(some, hosting)
             ended_at = max(usage.ended_at for usage in some)
-            charges = rate(some, part.card, hosting=hosting, plan=part.term.plan.plan_id)
-            part.jobs.append(
-                JobCharges(job_id=job.job_id, ended_at=ended_at, charges=tuple(charges))
-            )
+            part.jobs.append(_rated(part, job, hosting, ended_at, some))
+            if self._by_purpose:
+                # All of a job end together: its purposes use up the allowances one after another.
+                part.by_purpose += [
+                    replace(_rated(part, job, hosting, ended_at, of_purpose), purpose=purpose)
+                    for purpose, of_purpose in _purposes(some)
+                ]
 
     def _placed(
         self, job: PeriodJob, usages: list[Usage]
@@ -99,9 +107,30 @@ class ChargedMonth:
         """What was charged on each of the plan's terms."""
         return [TermCharges(part.term, part.jobs, part.watch.peaks()) for part in self._parts]
 
+    def charges_by_purpose(self) -> list[TermCharges]:
+        """The same with each job in as many parts as its usage has purposes."""
+        return [TermCharges(part.term, part.by_purpose) for part in self._parts]
+
     def days(self) -> dict[str, str]:
         """The payer's day on which each job's last instance ended."""
         return {job: self.period.day_of(at).isoformat() for job, at in self.ended.items()}
+
+
+def _rated(
+    part: _Part, job: PeriodJob, hosting: str, ended_at: datetime, usages: list[Usage]
+) -> JobCharges:
+    charges = rate(usages, part.card, hosting=hosting, plan=part.term.plan.plan_id)
+    return JobCharges(job_id=job.job_id, ended_at=ended_at, charges=tuple(charges))
+
+
+def _purposes(usages: Iterable[Usage]) -> list[tuple[str, list[Usage]]]:
+    """The usages by purpose; what is priced together, as one request, stays together."""
+    of_instance: dict[str, str] = {}
+    found: dict[str, list[Usage]] = {}
+    for usage in usages:
+        purpose = of_instance.setdefault(usage.instance_id, usage.purpose)
+        found.setdefault(purpose, []).append(usage)
+    return sorted(found.items())
 
 
 def _first(item: tuple[tuple[int, str], list[Usage]]) -> tuple[int, str]:

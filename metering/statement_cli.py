@@ -19,7 +19,7 @@ from .billing.comparison import Offer, offer_to_json
 from .billing.period import Period, parse_period
 from .cli import AsJson, app, console, fail, print_json, run
 from .clock import utc_now
-from .errors import AlreadyIssued, RateError
+from .errors import AlreadyIssued, RateError, StatementError
 from .estimate_cli import plans_app
 from .groups import GroupBy
 from .issuing import issue_month
@@ -85,7 +85,13 @@ def statement(
                     refused = str(error)
             wanted = None if refused else plan
             stated = await state_month(
-                ledger, settings, period, plan_id=wanted, hosting=hosting, tenant=tenant
+                ledger,
+                settings,
+                period,
+                plan_id=wanted,
+                hosting=hosting,
+                tenant=tenant,
+                by_purpose=by is GroupBy.PURPOSE,
             )
             return period, stated, refused
 
@@ -99,7 +105,10 @@ def _print(
     period: Period, stated: StatedMonth, by: GroupBy | None, *, as_csv: bool, as_json: bool
 ) -> None:
     found = stated.statement
-    groups = stated.groups(by) if by is not None else []
+    try:
+        groups = stated.groups(by) if by is not None else []
+    except StatementError as error:
+        fail(str(error))
     if as_json and (found is None or by is None):
         sys.stdout.write(stated.text)
     elif as_json:

@@ -185,6 +185,24 @@ class StatementRecord(_Model):
     uncorrected: list[UncorrectedRecord]
 
 
+class GroupRecord(_Model):
+    """Jobs with something in common, and what they cost together; see `metering.groups.Group`."""
+
+    name: str
+    jobs: int
+    list_cost: Exact
+    marginal_cost: Exact
+    effective_cost: Exact
+    unrated: int
+
+
+class PrintedStatement(StatementRecord):
+    """What `statement --json` prints; `by` and `groups` only where they were asked for."""
+
+    by: str | None = None
+    groups: list[GroupRecord] | None = None
+
+
 def read_statement(text: str) -> Statement:
     """An issued statement from the JSON that it was kept as.
 

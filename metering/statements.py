@@ -12,10 +12,11 @@ from typing import Any
 from .billing.allocation import JobCost
 from .billing.balances import Balances
 from .billing.period import Period
-from .billing.statement import Statement, state_terms
+from .billing.sharing import add_up
+from .billing.statement import Statement, bill_terms, state_terms
 from .billing.statement_json import statement_to_json
 from .correcting import Corrections, find_corrections, next_open, read_figures
-from .errors import RateError
+from .errors import RateError, StatementError
 from .groups import Group, GroupBy, group
 from .ledger.issued import Issued, frozen_statement, issued_statements
 from .ledger.period_queries import PeriodJob, jobs_with_usage
@@ -45,7 +46,12 @@ class StatedMonth:
         """The jobs' costs, summed; the effective costs of all groups are those of all jobs.
 
         A job with several tags stands under all of them together, so that nothing counts twice.
+
+        Raises:
+            StatementError: not known by purpose, which was not asked for or cannot be told apart.
         """
+        if self.statement is not None and by not in self.groupings:
+            raise StatementError(f"this statement's jobs are not known by {by}")
         return self.groupings.get(by, [])
 
 
@@ -62,6 +68,7 @@ async def state_month(
     plan_id: str | None = None,
     hosting: str | None = None,
     tenant: str | None = None,
+    by_purpose: bool = False,
 ) -> StatedMonth:
     """The statement of a month: as it was issued, else a draft from what the ledger has now.
 
@@ -74,6 +81,7 @@ async def state_month(
             would have been on it.
         hosting: rate everything as if it had run so; by default each job as it did.
         tenant: only this tenant's jobs, as the sole payer on the plan.
+        by_purpose: put costs together by purpose, too; an issued one has been.
 
     Raises:
         LedgerError: the store cannot be read, or usage of the month was pruned.
@@ -85,7 +93,9 @@ async def state_month(
     found = of_period(issued, period)
     if found is not None and hosting is None and plan_id in (None, found.plan):
         return await read_issued(ledger, found)
-    draft = await draft_month(ledger, settings, period, issued, plan_id, hosting, tenant)
+    draft = await draft_month(
+        ledger, settings, period, issued, plan_id, hosting, tenant, by_purpose=by_purpose
+    )
     return draft.stated()
 
 
@@ -131,13 +141,24 @@ class Draft:
     statement: Statement | None
     jobs: Mapping[str, PeriodJob]
     days: Mapping[str, str]
+    by_purpose: Sequence[JobCost] | None = None
 
     def groupings(self) -> dict[GroupBy, list[Group]]:
         """The jobs by everything that they can be put together by."""
         if self.statement is None:
             return {}
         costs = self.statement.bill.jobs
-        return {by: group(costs, partial(self._name, by)) for by in GroupBy}
+        found: dict[GroupBy, list[Group]] = {
+            by: group(costs, partial(self._name, by)) for by in GroupBy if by is not GroupBy.PURPOSE
+        }
+        if self.by_purpose is not None:
+            # A rate by a job's whole quantity would come to something else for each part of it.
+            whole, parts = (
+                add_up([cost.effective_cost for cost in of]) for of in (costs, self.by_purpose)
+            )
+            if whole == parts:
+                found[GroupBy.PURPOSE] = group(self.by_purpose, lambda cost: cost.purpose)
+        return found
 
     def _name(self, by: GroupBy, cost: JobCost) -> str:
         job = self.jobs[cost.job_id]
@@ -162,6 +183,8 @@ async def draft_month(
     plan_id: str | None,
     hosting: str | None,
     tenant: str | None,
+    *,
+    by_purpose: bool = False,
 ) -> Draft:
     """A draft from what the ledger has now; as `state_month`, with what was `issued` to the payer.
 
@@ -177,7 +200,7 @@ async def draft_month(
     plan_on = _plans_by_day(plans, account, plan_id, found, settings)
     hosting_on = _hostings_by_day(account)
     catalog = load_card(settings.rates)
-    charged = ChargedMonth(period, catalog, plan_on, hosting, hosting_on)
+    charged = ChargedMonth(period, catalog, plan_on, hosting, hosting_on, by_purpose=by_purpose)
     await charge(ledger, period, found, [charged])
     statements = await read_figures(ledger, issued)
     others = [one.bill for one in statements if one.period != period]
@@ -185,18 +208,22 @@ async def draft_month(
     due = Corrections()
     if issued and hosting is None and period == next_open(issued):
         due = await find_corrections(ledger, statements, plans, catalog, balances, hosting_on)
+    offered = balances.credits(period)
+    purposes = None
+    if by_purpose:
+        purposes = bill_terms(charged.charges_by_purpose(), period, other_credits=offered).jobs
     statement = state_terms(
         charged.charges(),
         period,
         rate_card=catalog.version,
         tenant=tenant or "",
         hostings=sorted(charged.hostings),
-        other_credits=balances.credits(period),
+        other_credits=offered,
         prepaid=balances.prepaid(period),
         corrections=due.corrections,
         uncorrected=due.uncorrected,
     )
-    return Draft(statement, {job.job_id: job for job in found}, charged.days())
+    return Draft(statement, {job.job_id: job for job in found}, charged.days(), purposes)
 
 
 def _plans_by_day(

@@ -140,6 +140,7 @@ def test_a_change_of_plan_within_a_month(tmp_path: Path, rates: Path) -> None:
         " livekit/scale from 2026-11-13 (18 of 30 days)"
     ) in shown
     assert "assumed: base fee, allowances" in shown
+    assert "agent_session (plan 1)" in shown
 
     # Whole months are on one plan each, and a plan that is asked for holds for all of its month.
     assert stated("2026-12")["base_fee"] == "500"
