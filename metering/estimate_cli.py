@@ -12,7 +12,7 @@ from .bill_tables import offers_table, print_bill
 from .billing.comparison import Offer, Quote, compare, mean_concurrency, offer_to_json
 from .billing.pattern import bought_bot
 from .billing.rounding import to_currency
-from .billing.statement import bill_to_json
+from .billing.statement_json import bill_to_json
 from .cli import AsJson, app, console, fail, print_json
 from .errors import MeteringError
 from .estimate_options import (

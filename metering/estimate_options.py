@@ -146,6 +146,7 @@ class Asked:
 
     def plan(self, plan: Plan) -> Plan:
         """The plan with the option that was asked for."""
+        plan = plan.on(self.at.date())
         return without_agents_connections(plan) if self.agents_free else plan
 
 

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from .bill_tables import groups_table, offers_table, print_statement, statement_csv
+from .bill_tables import (
+    groups_table,
+    issued_table,
+    offers_table,
+    print_statement,
+    statement_csv,
+)
 from .billing.comparison import Offer, offer_to_json
 from .billing.period import Period, parse_period
-from .cli import AsJson, app, console, print_json, run
-from .errors import RateError
+from .cli import AsJson, app, console, fail, print_json, run
+from .clock import utc_now
+from .errors import AlreadyIssued, RateError, StatementError
 from .estimate_cli import plans_app
+from .groups import GroupBy
+from .issuing import issue_month
+from .ledger.issued import Issued, issued_statements
 from .ledger.store import Ledger
+from .replay import replay_month
 from .settings import Hosting, MeterSettings
-from .statements import Group, GroupBy, StatedMonth, replay_month, state_month
+from .statements import StatedMonth, json_text, payer_timezone, state_month
 from .tenants import state_tenant
-from .usage import format_decimal
+from .usage import format_decimal, format_stamp
 
 
 class Book(StrEnum):
@@ -40,47 +52,130 @@ def statement(
     tenant: Annotated[
         str | None, typer.Option(help="Only this tenant's jobs, as the plan's only payer.")
     ] = None,
-    timezone: Annotated[str, typer.Option(help="The payer's, as Europe/Zurich.")] = "UTC",
+    timezone: Annotated[
+        str | None, typer.Option(help="The payer's; by default that of what was issued, else UTC.")
+    ] = None,
     book: Annotated[
         Book, typer.Option(help="What providers charge us, or what a tenant is charged.")
     ] = Book.COST,
+    issue: Annotated[
+        bool, typer.Option("--issue", help="Freeze it in the store: it never changes again.")
+    ] = False,
+    early: Annotated[
+        bool, typer.Option("--early", help="Issue it before its days of grace are over.")
+    ] = False,
     by: Annotated[GroupBy | None, typer.Option(help="Sum the jobs' costs by this, too.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the lines as CSV.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draft a month's statement: lines, allowances, overage, credits, fee, rounding, total."""
+    """State a month, issued or in draft: lines, allowances, overage, credits, fee, rounding, total.
+
+    It is a draft until it is issued, and can be issued once TALLYROOM_GRACE_DAYS (3) have passed
+    since the month's end.
+    """
     if as_csv and (as_json or by is not None):
         raise typer.BadParameter("give it alone", param_hint="'--csv'")
-    if book is Book.PRICE and (tenant is None or hosting is not None):
-        raise typer.BadParameter("it needs --tenant, and takes no --hosting", param_hint="'--book'")
-    period = read_period(month, timezone)
+    if book is Book.PRICE and (tenant is None or hosting is not None or issue):
+        raise typer.BadParameter(
+            "it needs --tenant, and takes no --hosting and no --issue", param_hint="'--book'"
+        )
+    if issue and hosting is not None:
+        raise typer.BadParameter("what might have been is not issued", param_hint="'--hosting'")
+    if early and not issue:
+        raise typer.BadParameter("it needs --issue", param_hint="'--early'")
+    read_period(month, timezone or "UTC")
 
-    async def work() -> StatedMonth:
+    async def work() -> tuple[Period, StatedMonth, str]:
         settings = MeterSettings.load()
         async with Ledger(settings.ledger_url) as ledger:
+            period = read_period(month, timezone or await payer_timezone(ledger, tenant))
             if book is Book.PRICE and tenant is not None:
-                return await state_tenant(ledger, settings, period, tenant, plan_id=plan)
-            return await state_month(
-                ledger, settings, period, plan_id=plan, hosting=hosting, tenant=tenant
+                stated = await state_tenant(ledger, settings, period, tenant, plan_id=plan)
+                return period, stated, ""
+            refused = ""
+            if issue:
+                try:
+                    now, payer = utc_now(), {"plan_id": plan, "tenant": tenant}
+                    stated = await issue_month(
+                        ledger, settings, period, now=now, early=early, **payer
+                    )
+                    return period, stated, ""
+                except AlreadyIssued as error:
+                    refused = str(error)
+            wanted = None if refused else plan
+            stated = await state_month(
+                ledger,
+                settings,
+                period,
+                plan_id=wanted,
+                hosting=hosting,
+                tenant=tenant,
+                by_purpose=by is GroupBy.PURPOSE,
             )
+            return period, stated, refused
 
-    stated = run(work)
-    draft = stated.statement
-    groups = stated.groups(by) if by is not None else []
-    if as_json:
-        if draft is None:
-            sys.stdout.write("null\n")
-        else:
-            print_json(draft.to_json() | _grouped(by, groups))
-    elif draft is None:
+    period, stated, refused = run(work)
+    _print(period, stated, by, as_csv=as_csv, as_json=as_json)
+    if refused:
+        fail(refused)
+
+
+def _print(
+    period: Period, stated: StatedMonth, by: GroupBy | None, *, as_csv: bool, as_json: bool
+) -> None:
+    found = stated.statement
+    try:
+        groups = stated.groups(by) if by is not None else []
+    except StatementError as error:
+        fail(str(error))
+    if as_json and (found is None or by is None):
+        sys.stdout.write(stated.text)
+    elif as_json:
+        listed = [group.to_json() for group in groups]
+        print_json(json.loads(stated.text) | {"by": str(by), "groups": listed})
+    elif found is None:
         typer.echo(f"no statement for {period.name}: nothing is due, and nothing is unrated")
     elif as_csv:
-        sys.stdout.write(statement_csv(draft))
+        sys.stdout.write(statement_csv(found))
     else:
-        print_statement(console(), draft)
+        print_statement(console(), found)
         if by is not None:
             console().print()
-            console().print(groups_table(groups, by, draft.bill.currency))
+            console().print(groups_table(groups, by, found.bill.currency))
+
+
+@app.command()
+def statements(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the statements that were issued, first to last."""
+
+    async def work() -> list[Issued]:
+        async with Ledger(MeterSettings.load().ledger_url) as ledger:
+            return await issued_statements(ledger, tenant)
+
+    found = run(work)
+    if as_json:
+        sys.stdout.write(json_text([_head(one) for one in found]))
+    elif found:
+        console().print(issued_table(found))
+    else:
+        typer.echo("no statement was issued yet")
+
+
+def _head(issued: Issued) -> dict[str, Any]:
+    return {
+        "statement_id": issued.statement_id,
+        "book": issued.book,
+        "tenant": issued.tenant,
+        "period": issued.period,
+        "timezone": issued.timezone,
+        "plan": issued.plan,
+        "currency": issued.currency,
+        "total": format_decimal(issued.total),
+        "issued_at": format_stamp(issued.issued_at),
+    }
 
 
 @plans_app.command("replay")
@@ -111,20 +206,3 @@ def read_period(month: str, timezone: str) -> Period:
         return parse_period(month, timezone)
     except RateError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-def _grouped(by: GroupBy | None, groups: list[Group]) -> dict[str, Any]:
-    if by is None:
-        return {}
-    listed = [
-        {
-            "name": group.name,
-            "jobs": group.jobs,
-            "list_cost": format_decimal(group.list_cost),
-            "marginal_cost": format_decimal(group.marginal_cost),
-            "effective_cost": format_decimal(group.effective_cost),
-            "unrated": group.unrated,
-        }
-        for group in groups
-    ]
-    return {"by": str(by), "groups": listed}

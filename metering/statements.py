@@ -1,129 +1,63 @@
-"""From the ledger to a month's statement: the one place where pure billing meets what is stored."""
+"""From the ledger to a month's statement: a draft of what it has now, or what was issued."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import StrEnum
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any
 
-from .billing.bill import make_bill
-from .billing.comparison import Offer, in_order, refused_by
-from .billing.concurrency import PeakWatch, check_limits
-from .billing.month import JobCharges, add_up_month
+from .billing.allocation import JobCost
+from .billing.balances import Balances
 from .billing.period import Period
-from .billing.plan_card import card_on_plan
 from .billing.sharing import add_up
-from .billing.statement import Statement, make_statement
-from .errors import RateError
+from .billing.statement import Statement, bill_terms, state_terms
+from .billing.statement_json import statement_to_json
+from .correcting import Corrections, find_corrections, next_open, read_figures
+from .errors import RateError, StatementError
+from .groups import Group, GroupBy, group
+from .ledger.issued import Issued, frozen_statement, issued_statements
 from .ledger.period_queries import PeriodJob, jobs_with_usage
+from .ledger.schema import safe_text
 from .ledger.store import Ledger
-from .ledger.usage_queries import job_usage
-from .pricing.charges import Charge
-from .pricing.hosting import ROOM_PROVIDERS, as_hosted
+from .month_charges import ChargedMonth, charge
+from .pricing.account import Account, load_account
 from .pricing.loading import load_card
 from .pricing.plans import Plan, find_plan, load_plans
-from .pricing.rate_card import RateCard
-from .pricing.rating import rate
 from .settings import MeterSettings
-from .tables import amount
-from .usage import Usage
+from .statement_record import read_statement
 
 NO_PLAN = "none"
-
-
-class GroupBy(StrEnum):
-    """What jobs are put together by."""
-
-    TENANT = "tenant"
-    TAG = "tag"
-    ROOM = "room"
-    DAY = "day"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Jobs of a statement with something in common, and what they cost together."""
-
-    name: str
-    jobs: int
-    list_cost: Decimal
-    marginal_cost: Decimal
-    effective_cost: Decimal
-    unrated: int
+BOOK = "cost"
+"""Statements are of what providers charge."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatedMonth:
-    """A statement, or None where nothing is due, with what its jobs can be grouped by."""
+    """A statement, or None where nothing is due, as it is printed, and its jobs put together."""
 
     statement: Statement | None
-    jobs: Mapping[str, PeriodJob]
-    days: Mapping[str, str]
+    text: str
+    groupings: Mapping[GroupBy, list[Group]]
 
     def groups(self, by: GroupBy) -> list[Group]:
         """The jobs' costs, summed; the effective costs of all groups are those of all jobs.
 
         A job with several tags stands under all of them together, so that nothing counts twice.
+
+        Raises:
+            StatementError: not known by purpose, which was not asked for or cannot be told apart.
         """
-        if self.statement is None:
-            return []
-        found = defaultdict(list)
-        for cost in self.statement.bill.jobs:
-            found[self._name(cost.job_id, by)].append(cost)
-        return [
-            Group(
-                name,
-                len(costs),
-                add_up([cost.list_cost for cost in costs]),
-                add_up([cost.marginal_cost for cost in costs]),
-                add_up([cost.effective_cost for cost in costs]),
-                sum(cost.unrated for cost in costs),
-            )
-            for name, costs in sorted(found.items())
-        ]
-
-    def _name(self, job_id: str, by: GroupBy) -> str:
-        job = self.jobs[job_id]
-        if by is GroupBy.DAY:
-            return self.days[job_id]
-        if by is GroupBy.TAG:
-            return ", ".join(sorted(set(job.tags)))
-        return job.tenant if by is GroupBy.TENANT else job.room_name
+        if self.statement is not None and by not in self.groupings:
+            raise StatementError(f"this statement's jobs are not known by {by}")
+        return self.groupings.get(by, [])
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What a month is rated on: as it ran, unless a hosting is given."""
-
-    plan: Plan
-    card: RateCard
-    hosting: str | None = None
-
-    def charges(self, usages: list[Usage], hosting: str) -> tuple[Charge, ...]:
-        return tuple(rate(usages, self.card, hosting=hosting, plan=self.plan.plan_id))
-
-
-@dataclass(slots=True)
-class _Charged:
-    """A month's charges on some terms."""
-
-    terms: _Terms
-    jobs: list[JobCharges] = field(default_factory=list)
-    hostings: set[str] = field(default_factory=set)
-    watch: PeakWatch = field(default_factory=PeakWatch.empty)
-
-    def add(self, job: PeriodJob, usages: list[Usage]) -> None:
-        terms, hosting = self.terms, self.terms.hosting or job.hosting
-        if terms.hosting is not None:
-            usages = as_hosted(usages, hosting)
-        self.hostings.add(hosting)
-        self.watch.add(usages, hosting)
-        ended_at = max(usage.ended_at for usage in usages)
-        charges = terms.charges(usages, hosting)
-        self.jobs.append(JobCharges(job_id=job.job_id, ended_at=ended_at, charges=charges))
+def json_text(value: Any) -> str:
+    """JSON as every command prints it."""
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
 async def state_month(
@@ -134,98 +68,206 @@ async def state_month(
     plan_id: str | None = None,
     hosting: str | None = None,
     tenant: str | None = None,
+    by_purpose: bool = False,
 ) -> StatedMonth:
-    """A draft of the statement of a month, from what the ledger has now.
+    """The statement of a month: as it was issued, else a draft from what the ledger has now.
 
     Args:
         ledger: the store.
         settings: where the owner's rates are, and the plan of a month without jobs.
         period: the month; an instance belongs to it if it ends in it.
-        plan_id: the payer's plan; by default the one that the month's jobs ran on.
+        plan_id: the payer's plan; by default its subscriptions, or the one that the month's jobs
+            ran on. Where it is another than the issued statement's, the month is drafted as it
+            would have been on it.
         hosting: rate everything as if it had run so; by default each job as it did.
         tenant: only this tenant's jobs, as the sole payer on the plan.
+        by_purpose: put costs together by purpose, too; an issued one has been.
 
     Raises:
         LedgerError: the store cannot be read, or usage of the month was pruned.
         RateError: no such plan or hosting, jobs on several plans, charges in several currencies, a
             plan of a price book (`tenants.state_tenant` states those) or by contract.
     """
+    tenant = None if tenant is None else safe_text(tenant)
+    issued = [one for one in await issued_statements(ledger) if of_payer(one, tenant)]
+    found = of_period(issued, period)
+    if found is not None and hosting is None and plan_id in (None, found.plan):
+        return await read_issued(ledger, found)
+    draft = await draft_month(
+        ledger, settings, period, issued, plan_id, hosting, tenant, by_purpose=by_purpose
+    )
+    return draft.stated()
+
+
+async def payer_timezone(ledger: Ledger, tenant: str | None) -> str:
+    """The time zone of a payer's issued statements; UTC where none was issued.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    zones = [one.timezone for one in await issued_statements(ledger) if of_payer(one, tenant)]
+    return zones[-1] if zones else "UTC"
+
+
+def of_payer(issued: Issued, tenant: str | None) -> bool:
+    """Whether a statement is of everybody (None) or of this tenant; nobody has an empty name."""
+    return issued.book == BOOK and tenant != "" and issued.tenant == (tenant or "")
+
+
+def of_period(issued: Iterable[Issued], period: Period) -> Issued | None:
+    """The statement of this very period, in its time zone."""
+    key = period.name, period.timezone
+    return next((one for one in issued if (one.period, one.timezone) == key), None)
+
+
+async def read_issued(ledger: Ledger, issued: Issued) -> StatedMonth:
+    """An issued statement, as it was frozen.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    frozen = await frozen_statement(ledger, issued.number)
+    groupings = {
+        GroupBy(by): [Group.from_json(item) for item in items]
+        for by, items in json.loads(frozen.groupings).items()
+    }
+    return StatedMonth(read_statement(frozen.content), frozen.content, groupings)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the ledger has of a month, stated."""
+
+    statement: Statement | None
+    jobs: Mapping[str, PeriodJob]
+    days: Mapping[str, str]
+    by_purpose: Sequence[JobCost] | None = None
+
+    def groupings(self) -> dict[GroupBy, list[Group]]:
+        """The jobs by everything that they can be put together by."""
+        if self.statement is None:
+            return {}
+        costs = self.statement.bill.jobs
+        found: dict[GroupBy, list[Group]] = {
+            by: group(costs, partial(self._name, by)) for by in GroupBy if by is not GroupBy.PURPOSE
+        }
+        if self.by_purpose is not None:
+            # A rate by a job's whole quantity would come to something else for each part of it.
+            whole, parts = (
+                add_up([cost.effective_cost for cost in of]) for of in (costs, self.by_purpose)
+            )
+            if whole == parts:
+                found[GroupBy.PURPOSE] = group(self.by_purpose, lambda cost: cost.purpose)
+        return found
+
+    def _name(self, by: GroupBy, cost: JobCost) -> str:
+        job = self.jobs[cost.job_id]
+        if by is GroupBy.DAY:
+            return self.days[cost.job_id]
+        if by is GroupBy.TAG:
+            return ", ".join(sorted(set(job.tags)))
+        return job.tenant if by is GroupBy.TENANT else job.room_name
+
+    def stated(self) -> StatedMonth:
+        """As it is printed."""
+        statement = self.statement
+        data = None if statement is None else statement_to_json(statement)
+        return StatedMonth(statement, json_text(data), self.groupings())
+
+
+async def draft_month(
+    ledger: Ledger,
+    settings: MeterSettings,
+    period: Period,
+    issued: Sequence[Issued],
+    plan_id: str | None,
+    hosting: str | None,
+    tenant: str | None,
+    *,
+    by_purpose: bool = False,
+) -> Draft:
+    """A draft from what the ledger has now; as `state_month`, with what was `issued` to the payer.
+
+    Their corrections are in it if it is the next one, unless it is of what might have been.
+
+    Raises:
+        LedgerError: as `state_month`.
+        RateError: as `state_month`.
+    """
     plans = load_plans(settings.rates)
-    asked = find_plan(plans, plan_id) if plan_id is not None else None
+    account = load_account(settings.rates).of(tenant or "")
     found = await jobs_with_usage(ledger, period.start, period.end, tenant)
-    plan = asked or find_plan(plans, plan_of(found, settings))
-    if plan.book != "cost":
-        raise RateError(
-            f"plan {plan.plan_id!r} is of a price book, and this statement is of what providers"
-            " charge; use a plan of theirs, or say --book price and whose statement with --tenant"
-        )
+    plan_on = _plans_by_day(plans, account, plan_id, found, settings)
+    hosting_on = _hostings_by_day(account)
     catalog = load_card(settings.rates)
-    charged = _Charged(_Terms(plan, card_on_plan(catalog, plan), hosting))
-    await _charge(ledger, period, found, [charged])
-    statement = make_statement(
-        charged.jobs,
-        plan,
+    charged = ChargedMonth(period, catalog, plan_on, hosting, hosting_on, by_purpose=by_purpose)
+    await charge(ledger, period, found, [charged])
+    statements = await read_figures(ledger, issued)
+    others = [one.bill for one in statements if one.period != period]
+    balances = Balances(account, others)
+    due = Corrections()
+    if issued and hosting is None and period == next_open(issued):
+        due = await find_corrections(ledger, statements, plans, catalog, balances, hosting_on)
+    offered = balances.credits(period)
+    purposes = None
+    if by_purpose:
+        purposes = bill_terms(charged.charges_by_purpose(), period, other_credits=offered).jobs
+    statement = state_terms(
+        charged.charges(),
         period,
         rate_card=catalog.version,
         tenant=tenant or "",
         hostings=sorted(charged.hostings),
-        peaks=charged.watch.peaks(),
+        other_credits=offered,
+        prepaid=balances.prepaid(period),
+        corrections=due.corrections,
+        uncorrected=due.uncorrected,
     )
-    days = {job.job_id: period.day_of(job.ended_at).isoformat() for job in charged.jobs}
-    return StatedMonth(statement, {job.job_id: job for job in found}, days)
+    return Draft(statement, {job.job_id: job for job in found}, charged.days(), purposes)
 
 
-async def replay_month(
-    ledger: Ledger, settings: MeterSettings, period: Period, *, tenant: str | None = None
-) -> list[Offer]:
-    """A month that was, as it would have been on every plan and hosting; each in one currency.
+def _plans_by_day(
+    plans: Mapping[str, Plan],
+    account: Account,
+    plan_id: str | None,
+    jobs: Sequence[PeriodJob],
+    settings: MeterSettings,
+) -> Callable[[date], Plan]:
+    """The plan that was asked for, else the payer's subscriptions, else what the jobs ran on."""
+    if plan_id is None and account.subscriptions:
 
-    The plans that hold it come first, then by price; those by contract and of a price book are left
-    out. Limits are held against the most that ran at once.
+        def subscribed(day: date) -> Plan:
+            held = account.subscription(day)
+            return payable_plan(find_plan(plans, held.plan_id if held else NO_PLAN)).on(day)
+
+        return subscribed
+    name = plan_of(jobs, settings) if plan_id is None else plan_id
+    return payable_plan(find_plan(plans, name)).on
+
+
+def _hostings_by_day(account: Account) -> Callable[[date], str | None] | None:
+    if not any(one.hosting for one in account.subscriptions):
+        return None
+
+    def hosting_on(day: date) -> str | None:
+        held = account.subscription(day)
+        return held.hosting if held else None
+
+    return hosting_on
+
+
+def payable_plan(plan: Plan) -> Plan:
+    """The plan, if a statement can be made on it.
 
     Raises:
-        LedgerError: the store cannot be read, or usage of the month was pruned.
-        RateError: charges in several currencies.
+        RateError: it is of a price book.
     """
-    catalog = load_card(settings.rates)
-    found = await jobs_with_usage(ledger, period.start, period.end, tenant)
-    options = [
-        _Charged(_Terms(plan, card_on_plan(catalog, plan), hosting))
-        for plan in load_plans(settings.rates).values()
-        if plan.book == "cost" and not plan.by_contract
-        for hosting in plan.hostings or ROOM_PROVIDERS
-    ]
-    await _charge(ledger, period, found, options)
-    offers = [_offer(charged, period) for charged in options]
-    return in_order(offers)
-
-
-def _offer(charged: _Charged, period: Period) -> Offer:
-    plan = charged.terms.plan
-    bill = make_bill(add_up_month(charged.jobs, plan), plan, day=period.first_day)
-    limits = check_limits(plan.limits, charged.watch.peaks())
-    refusals = [
-        f"{plan.plan_id} has no room for {amount(line.beyond, line.charge.pricing_unit)}"
-        f" of {line.charge.meter}"
-        for line in bill.lines
-        if line.beyond
-    ]
-    refusals += refused_by(plan, limits)
-    return Offer(plan, charged.terms.hosting or "", bill, limits, tuple(refusals), None, "")
-
-
-async def _charge(
-    ledger: Ledger, period: Period, jobs: Iterable[PeriodJob], options: Iterable[_Charged]
-) -> None:
-    """Rate what each job has in the period, on all terms at once: it is read only once."""
-    for job in jobs:
-        usages = [
-            usage for usage in await job_usage(ledger, job.job_id) if period.holds(usage.ended_at)
-        ]
-        # Another observation of an instance ended in the period than the one that counts.
-        if usages:
-            for charged in options:
-                await asyncio.to_thread(charged.add, job, usages)
+    if plan.book != BOOK:
+        raise RateError(
+            f"plan {plan.plan_id!r} is of a price book, and this statement is of what providers"
+            " charge; use a plan of theirs, or say --book price and whose statement with --tenant"
+        )
+    return plan
 
 
 def plan_of(jobs: Iterable[PeriodJob], settings: MeterSettings) -> str:

@@ -23,7 +23,7 @@ from .pricing.plans import Plan, find_plan, load_plans
 from .pricing.price_book import PriceBook, PriceTerms, book_card
 from .pricing.price_book_file import load_price_book
 from .settings import MeterSettings
-from .statements import StatedMonth, plan_of, state_month
+from .statements import Draft, StatedMonth, plan_of, state_month
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ async def state_tenant(
         charged, terms.plan, period, rate_card=books.card.version, tenant=tenant
     )
     days = {job.job_id: period.day_of(job.ended_at).isoformat() for job in charged}
-    return StatedMonth(statement, {job.job_id: job for job in found}, days)
+    return Draft(statement, {job.job_id: job for job in found}, days).stated()
 
 
 async def month_margins(
