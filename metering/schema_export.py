@@ -13,7 +13,7 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from .record import CostRecord
-from .statement_record import PrintedStatement
+from .reports.statement_record import PrintedStatement
 
 
 def cost_record_schema() -> str:

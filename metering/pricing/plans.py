@@ -171,22 +171,26 @@ def load_plans(owner_file: Path | None = None) -> Mapping[str, Plan]:
     meters = dict(core_meters())
     for tables in sources:
         layer: dict[str, Plan] = {}
+        places: dict[str, str] = {}
         for file in tables:
             meters |= {meter.name: meter for meter in read_meters(file, meters)}
             for table in file["plan"]:
                 plan = _plan(table, meters)
                 before = layer.get(plan.plan_id)
-                layer[plan.plan_id] = plan if before is None else _after(table, before, plan)
+                if before is not None:
+                    plan = _after(table, before, places[plan.plan_id], plan)
+                layer[plan.plan_id] = plan
+                places[plan.plan_id] = table.place
         plans |= layer
     return MappingProxyType(plans)
 
 
-def _after(table: RateTable, before: Plan, plan: Plan) -> Plan:
+def _after(table: RateTable, before: Plan, place: str, plan: Plan) -> Plan:
     """New terms of a plan; the file has them in the order in which they came to hold."""
     since, until = before.effective_from, before.effective_until
     name = f"plan {plan.plan_id!r}"
     if plan.effective_from is None or plan.effective_from == since:
-        raise table.error(f"there is a {name} already", "id")
+        raise table.error(f"there is a {name} already, at {place}", "id")
     if since is not None and plan.effective_from < since:
         raise table.error(
             f"these terms of {name} hold from {plan.effective_from}, and those above from {since};"

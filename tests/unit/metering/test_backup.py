@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from metering.backup import backup
 from metering.errors import BackupError, LedgerError
 from metering.journal import JournalWriter
 from metering.ledger.queries import cost_record, job_ids, run_quantities
 from metering.ledger.store import Ledger
 from metering.outbox import Outbox
-from metering.restore import restore
 from metering.settings import MeterSettings
 from metering.sweeping import sweep
-from metering.verify import verify
+from metering.upkeep.backup import backup
+from metering.upkeep.restore import restore
+from metering.upkeep.verify import verify
 from tests.unit.metering.old import journal_of, old_run, old_usage
 from tests.unit.metering.samples import beat, opening, settings
 

@@ -18,13 +18,13 @@ import pytest
 
 from metering.billing import parse_period
 from metering.billing.statement_json import statement_to_json
-from metering.issuing import issue_month
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
-from metering.statement_record import read_statement
-from metering.statements import state_month
+from metering.reports.issuing import issue_month
+from metering.reports.statement_record import read_statement
+from metering.reports.statements import state_month
 from metering.sweeping import sweep
-from metering.verify import verify
+from metering.upkeep.verify import verify
 from tests.unit.metering.samples import settings
 
 VERSIONS = sorted((Path(__file__).parent / "upgrades").iterdir())

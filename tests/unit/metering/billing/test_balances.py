@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from metering import statement_cli
 from metering.billing import Bill, add_up_month, make_bill, parse_period
 from metering.billing.balances import Balances
 from metering.billing.bill import with_corrections
 from metering.billing.correction import Correction, correct
 from metering.billing.sharing import add_up
+from metering.commands import statement as statement_cli
 from metering.pricing.account import Account, Deposit, Grant
 from metering.pricing.plans import Credit
 from tests.unit.metering.pricing.builders import usage

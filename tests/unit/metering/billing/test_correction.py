@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from metering import statement_cli
 from metering.billing import Bill
 from metering.billing.bill import with_corrections
 from metering.billing.correction import Correction, correct, difference
 from metering.billing.sharing import add_up
+from metering.commands import statement as statement_cli
 from metering.pricing.plans import Plan
 from metering.usage import Usage
 from tests.unit.metering.pricing.builders import usage

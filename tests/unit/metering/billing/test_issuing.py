@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from metering import statement_cli
 from metering.billing import parse_period
 from metering.billing.statement_json import statement_to_json
+from metering.commands import statement as statement_cli
 from metering.errors import LedgerError
-from metering.issuing import issue_month
 from metering.ledger.issued import issued_statements
 from metering.ledger.store import Ledger
+from metering.reports.issuing import issue_month
+from metering.reports.statement_record import StatementRecord, read_statement
+from metering.reports.statements import StatedMonth, state_month
 from metering.settle import settle_run
-from metering.statement_record import StatementRecord, read_statement
-from metering.statements import StatedMonth, state_month
 from metering.usage import Certainty
 from tests.unit.metering.pricing.builders import usage
 from tests.unit.metering.samples import run as a_run

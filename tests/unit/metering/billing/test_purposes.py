@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from metering import statement_cli
 from metering.billing.bill import Bill
 from metering.billing.sharing import add_up
 from metering.billing.statement import bill_terms
+from metering.commands import statement as statement_cli
 from metering.ledger.period_queries import PeriodJob
-from metering.month_charges import ChargedMonth
 from metering.pricing import load_catalog
 from metering.pricing.plans import Plan
+from metering.reports.month_charges import ChargedMonth
 from metering.usage import Usage
 from tests.unit.metering.pricing.builders import START, connection, request, usage
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering import statement_cli
 from metering.billing import parse_period
 from metering.billing.sharing import add_up
 from metering.billing.terms import PRORATED, prorated, terms_of
+from metering.commands import statement as statement_cli
 from metering.errors import RateError
 from metering.pricing import load_plans
 from metering.pricing.account import load_account

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from .billing.comparison import Offer, in_order, refused_by
-from .billing.period import Period
-from .billing.statement import bill_terms, limits_of
-from .ledger.period_queries import jobs_with_usage
-from .ledger.store import Ledger
+from ..billing.comparison import Offer, in_order, refused_by
+from ..billing.period import Period
+from ..billing.statement import bill_terms, limits_of
+from ..display.records import amount
+from ..ledger.period_queries import jobs_with_usage
+from ..ledger.store import Ledger
+from ..pricing.hosting import ROOM_PROVIDERS
+from ..pricing.loading import load_card
+from ..pricing.plans import Plan, load_plans
+from ..settings import MeterSettings
 from .month_charges import ChargedMonth, charge
-from .pricing.hosting import ROOM_PROVIDERS
-from .pricing.loading import load_card
-from .pricing.plans import Plan, load_plans
-from .settings import MeterSettings
-from .tables import amount
 
 
 async def replay_month(

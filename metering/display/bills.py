@@ -10,16 +10,16 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from .billing.bill import Bill
-from .billing.comparison import CheaperFrom, Offer
-from .billing.month import MonthLine
-from .billing.statement import Statement
-from .groups import Group
+from ..billing.bill import Bill
+from ..billing.comparison import CheaperFrom, Offer
+from ..billing.month import MonthLine
+from ..billing.statement import Statement
+from ..ledger.issued import Issued
+from ..pricing.charges import ChargeState
+from ..reports.groups import Group
+from ..usage import format_decimal
 from .layout import Column, Flow, Sheet
-from .ledger.issued import Issued
-from .pricing.charges import ChargeState
-from .tables import amount, money, plain
-from .usage import format_decimal
+from .records import amount, money, plain
 
 CSV_COLUMNS = (
     "period",

@@ -12,20 +12,20 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .billing.allocation import JobCost, Unallocated
-from .billing.bill import Bill, UnratedItem
-from .billing.concurrency import LimitCheck
-from .billing.correction import Correction, Uncorrected
-from .billing.credits import CreditUse
-from .billing.month import MonthLine, TierCost
-from .billing.period import parse_period
-from .billing.statement import StatedTerm, Statement
-from .errors import LedgerError
-from .pricing.charges import Charge, ChargeState, Dispute
-from .pricing.exact import ZERO
-from .pricing.plans import Credit
-from .record import Exact, RecordCharge, Stamp
-from .usage import Certainty
+from ..billing.allocation import JobCost, Unallocated
+from ..billing.bill import Bill, UnratedItem
+from ..billing.concurrency import LimitCheck
+from ..billing.correction import Correction, Uncorrected
+from ..billing.credits import CreditUse
+from ..billing.month import MonthLine, TierCost
+from ..billing.period import parse_period
+from ..billing.statement import StatedTerm, Statement
+from ..errors import LedgerError
+from ..pricing.charges import Charge, ChargeState, Dispute
+from ..pricing.exact import ZERO
+from ..pricing.plans import Credit
+from ..record import Exact, RecordCharge, Stamp
+from ..usage import Certainty
 
 
 class _Model(BaseModel):

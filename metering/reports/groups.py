@@ -9,9 +9,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from .billing.allocation import JobCost
-from .billing.sharing import add_up
-from .usage import format_decimal
+from ..billing.allocation import JobCost
+from ..billing.sharing import add_up
+from ..usage import format_decimal
 
 
 class GroupBy(StrEnum):

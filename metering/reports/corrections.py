@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from .billing.balances import Balances
-from .billing.correction import Correction, Uncorrected, correct
-from .billing.period import Period, parse_period
-from .billing.statement import Statement, bill_terms
-from .errors import RateError, UsagePruned
-from .ledger.issued import Issued, figures_of
-from .ledger.period_queries import jobs_with_usage
-from .ledger.store import Ledger
+from ..billing.balances import Balances
+from ..billing.correction import Correction, Uncorrected, correct
+from ..billing.period import Period, parse_period
+from ..billing.statement import Statement, bill_terms
+from ..errors import RateError, UsagePruned
+from ..ledger.issued import Issued, figures_of
+from ..ledger.period_queries import jobs_with_usage
+from ..ledger.store import Ledger
+from ..pricing.plans import Plan, find_plan
+from ..pricing.rate_card import RateCard
 from .month_charges import ChargedMonth, charge
-from .pricing.plans import Plan, find_plan
-from .pricing.rate_card import RateCard
 from .statement_record import read_statement
 
 

@@ -9,28 +9,28 @@ from typing import Annotated, Any
 
 import typer
 
-from .bill_tables import (
+from ..billing.comparison import Offer, offer_to_json
+from ..billing.period import Period, parse_period
+from ..clock import utc_now
+from ..display.bills import (
     groups_table,
     issued_table,
     offers_table,
     print_statement,
     statement_csv,
 )
-from .billing.comparison import Offer, offer_to_json
-from .billing.period import Period, parse_period
-from .cli import AsJson, app, console, fail, print_json, run
-from .clock import utc_now
-from .errors import AlreadyIssued, RateError, StatementError
-from .estimate_cli import plans_app
-from .groups import GroupBy
-from .issuing import issue_month
-from .ledger.issued import Issued, issued_statements
-from .ledger.store import Ledger
-from .replay import replay_month
-from .settings import Hosting, MeterSettings
-from .statements import StatedMonth, json_text, payer_timezone, state_month
-from .tenants import state_tenant
-from .usage import format_decimal, format_stamp
+from ..errors import AlreadyIssued, RateError, StatementError
+from ..ledger.issued import Issued, issued_statements
+from ..ledger.store import Ledger
+from ..reports.groups import GroupBy
+from ..reports.issuing import issue_month
+from ..reports.replay import replay_month
+from ..reports.statements import StatedMonth, json_text, payer_timezone, state_month
+from ..reports.tenants import state_tenant
+from ..settings import Hosting, MeterSettings
+from ..usage import format_decimal, format_stamp
+from .app import AsJson, app, console, fail, print_json, run
+from .estimate import plans_app
 
 
 class Book(StrEnum):

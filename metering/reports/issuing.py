@@ -11,16 +11,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from .billing.allocation import JobCost
-from .billing.period import Period
-from .billing.statement import Statement
-from .billing.statement_json import statement_to_json
-from .correcting import next_open
-from .errors import AlreadyIssued, MeteringError, StatementError
-from .ledger.issued import Frozen, Issued, issued_statements, store_statement
-from .ledger.schema import safe_text
-from .ledger.store import Ledger
-from .settings import MeterSettings
+from ..billing.allocation import JobCost
+from ..billing.period import Period
+from ..billing.statement import Statement
+from ..billing.statement_json import statement_to_json
+from ..errors import AlreadyIssued, MeteringError, StatementError
+from ..ledger.issued import Frozen, Issued, issued_statements, store_statement
+from ..ledger.schema import safe_text
+from ..ledger.store import Ledger
+from ..settings import MeterSettings
+from ..usage import format_stamp
+from .corrections import next_open
 from .statements import (
     BOOK,
     Draft,
@@ -31,7 +32,6 @@ from .statements import (
     of_period,
     read_issued,
 )
-from .usage import format_stamp
 
 
 async def issue_month(

@@ -9,24 +9,24 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from .billing.allocation import JobCost
-from .billing.balances import Balances
-from .billing.period import Period
-from .billing.sharing import add_up
-from .billing.statement import Statement, bill_terms, state_terms
-from .billing.statement_json import statement_to_json
-from .correcting import Corrections, find_corrections, next_open, read_figures
-from .errors import RateError, StatementError
+from ..billing.allocation import JobCost
+from ..billing.balances import Balances
+from ..billing.period import Period
+from ..billing.sharing import add_up
+from ..billing.statement import Statement, bill_terms, state_terms
+from ..billing.statement_json import statement_to_json
+from ..errors import RateError, StatementError
+from ..ledger.issued import Issued, frozen_statement, issued_statements
+from ..ledger.period_queries import PeriodJob, jobs_with_usage
+from ..ledger.schema import safe_text
+from ..ledger.store import Ledger
+from ..pricing.account import Account, load_account
+from ..pricing.loading import load_card
+from ..pricing.plans import Plan, find_plan, load_plans
+from ..settings import MeterSettings
+from .corrections import Corrections, find_corrections, next_open, read_figures
 from .groups import Group, GroupBy, group
-from .ledger.issued import Issued, frozen_statement, issued_statements
-from .ledger.period_queries import PeriodJob, jobs_with_usage
-from .ledger.schema import safe_text
-from .ledger.store import Ledger
 from .month_charges import ChargedMonth, charge
-from .pricing.account import Account, load_account
-from .pricing.loading import load_card
-from .pricing.plans import Plan, find_plan, load_plans
-from .settings import MeterSettings
 from .statement_record import read_statement
 
 NO_PLAN = "none"

@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from .billing.concurrency import PeakWatch
-from .billing.month import JobCharges
-from .billing.period import Period
-from .billing.plan_card import card_on_plan
-from .billing.statement import TermCharges
-from .billing.terms import Term, terms_of
-from .ledger.period_queries import PeriodJob
-from .ledger.store import Ledger
-from .ledger.usage_queries import job_usage
-from .pricing.hosting import as_hosted
-from .pricing.plans import Plan
-from .pricing.rate_card import RateCard
-from .pricing.rating import rate
-from .usage import Usage
+from ..billing.concurrency import PeakWatch
+from ..billing.month import JobCharges
+from ..billing.period import Period
+from ..billing.plan_card import card_on_plan
+from ..billing.statement import TermCharges
+from ..billing.terms import Term, terms_of
+from ..ledger.period_queries import PeriodJob
+from ..ledger.store import Ledger
+from ..ledger.usage_queries import job_usage
+from ..pricing.hosting import as_hosted
+from ..pricing.plans import Plan
+from ..pricing.rate_card import RateCard
+from ..pricing.rating import rate
+from ..usage import Usage
 
 
 @dataclass(slots=True)
