@@ -12,10 +12,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from metering.layout import Column, Flow, Sheet
+from metering.display.layout import Column, Flow, Sheet
+from metering.display.records import amount, money, print_record
 from metering.pricing.charges import Charge, totals
 from metering.record import CostRecord
-from metering.tables import amount, money, print_record
 from metering.usage import format_decimal
 
 from .bill import CURRENCY, Compared, Figures

@@ -5,8 +5,11 @@
     |-- JournalError        a journal that cannot be written or read back
     |   `-- JournalCorrupt  lines that were written by nobody we know
     |-- RateError           a rate file or catalog entry that cannot be used
+    |-- StatementError      a statement that must not be issued, or not yet
+    |   `-- AlreadyIssued   it has been
     |-- LedgerError         the store: unreachable, locked, corrupt, read-only, full
-    |   `-- JobNotFound     no such job in the store
+    |   |-- JobNotFound     no such job in the store
+    |   `-- UsagePruned     what would have to be rated again is gone
     |-- BackupError         a backup that cannot be made, read, or restored here
     |-- OutboxError         something owed to another system that cannot be kept or read
     `-- SettingsError       a setting that cannot be used
@@ -39,12 +42,24 @@ class RateError(MeteringError, ValueError):
     """A rate or plan that cannot be used; the message names file, entry and value."""
 
 
+class StatementError(MeteringError):
+    """A statement that must not be issued, or not yet."""
+
+
+class AlreadyIssued(StatementError):
+    """This payer has a statement of this month."""
+
+
 class LedgerError(MeteringError):
     """The store could not be opened, read or written."""
 
 
 class JobNotFound(LedgerError, LookupError):
     """The store has no record of this job."""
+
+
+class UsagePruned(LedgerError):
+    """What would have to be rated again is no longer in the store."""
 
 
 class BackupError(MeteringError):

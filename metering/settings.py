@@ -26,7 +26,7 @@ class MeterSettings(BaseSettings):
     """Where measurements go and how they are priced.
 
     Environment variables carry the prefix `TALLYROOM_`; `livekit_url` is LiveKit's own
-    `LIVEKIT_URL`.
+    `LIVEKIT_URL`. `grace_days` is how long after a month's end its statement stays a draft.
     """
 
     model_config = SettingsConfigDict(
@@ -38,6 +38,7 @@ class MeterSettings(BaseSettings):
     hosting: Hosting | None = None
     plan: str | None = None
     rates: Path | None = None
+    grace_days: int = Field(default=3, ge=0, le=365)
     livekit_url: str = Field(default="", validation_alias="LIVEKIT_URL")
 
     @field_validator("livekit_url")

@@ -1,7 +1,9 @@
 """Pure billing: charges and a plan in, a month's bill out. No clock, no I/O, no floats."""
 
-from .bill import Bill, CreditUse, JobCost, Unallocated, UnratedItem, make_bill
+from .allocation import JobCost, Unallocated
+from .bill import Bill, UnratedItem, make_bill
 from .concurrency import LimitCheck, PeakWatch, check_limits, peak
+from .credits import CreditUse
 from .month import JobCharges, Month, MonthLine, TierCost, add_up_month
 from .period import Period, parse_period
 from .plan_card import card_on_plan

@@ -6,34 +6,27 @@ first are used first), tax, rounding, prepaid balance. Each step is an amount of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
+from ..errors import RateError
 from ..pricing.charges import Charge, ChargeState
 from ..pricing.exact import EXACT, ZERO
 from ..pricing.plans import Credit, Plan
 from ..usage import Certainty
+from .allocation import JobCost, Unallocated, allocate, together
+from .correction import Correction
+from .credits import BASE_FEE, SHORTFALL, CreditUse, Offered, use_credits
 from .month import Bucket, Month, MonthLine
 from .rounding import payable, to_currency
-from .sharing import add_up, share
-
-BASE_FEE: Bucket = ("", "base fee")
-SHORTFALL: Bucket = ("", "commitment shortfall")
+from .sharing import add_up
 
 SERVICE_STOPS = "past the allowance of a plan without overage: service stops there"
 
 Tax = Callable[[Decimal], Decimal]
 """The tax on an amount, in the same currency and exact."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreditUse:
-    """What was used of a credit."""
-
-    credit: Credit
-    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +42,13 @@ class UnratedItem:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobCost:
-    """The three costs of one job.
-
-    `list_cost` is without any allowance; `marginal_cost` what it added when it ended, given the
-    allowances used by then; `effective_cost` its share of what the month comes to, fees and credits
-    included. `unrated` counts its charges that have no price and are in none of them.
-    """
-
-    job_id: str
-    list_cost: Decimal
-    marginal_cost: Decimal
-    effective_cost: Decimal
-    unrated: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unallocated:
-    """A part of the total that belongs to no job, and why."""
-
-    what: str
-    amount: Decimal
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
     """What a month comes to.
 
     `exact_total` is unrounded; `exact_total` + `rounding` = `total`, `total` - `prepaid_used` =
     `due`. The jobs' effective costs, the `unallocated` and the `rounding` add up to `total`.
+    Corrections of months that were issued before are rounded already.
     """
 
     currency: str
@@ -97,6 +67,13 @@ class Bill:
     partial: tuple[Charge, ...]
     jobs: tuple[JobCost, ...]
     unallocated: tuple[Unallocated, ...]
+    corrections: tuple[Correction, ...] = ()
+    prepaid_left: Decimal = ZERO
+
+    @property
+    def own_total(self) -> Decimal:
+        """The total without corrections of other months."""
+        return EXACT.subtract(self.total, add_up([one.amount for one in self.corrections]))
 
     @property
     def list_cost(self) -> Decimal:
@@ -113,81 +90,156 @@ def make_bill(
     prepaid: Decimal = ZERO,
     tax: Tax | None = None,
 ) -> Bill:
-    """What is due for a month.
+    """What is due for a month on one plan.
 
     Args:
         month: its lines, under the same plan.
         plan: fee, commitment and monthly credits.
         day: the period's first; a credit that expired before it is not used.
-        other_credits: others than the plan's own.
+        other_credits: others than the plan's own; what is left of them is kept.
         prepaid: the balance that the bill is paid from as far as it goes.
         tax: what comes on top of what is left after the credits; none by default.
     """
-    amounts: dict[Bucket, Decimal] = {}
-    for line in month.lines:
-        amounts[line.bucket] = EXACT.add(amounts.get(line.bucket, ZERO), line.cost)
-    usage_cost = add_up(list(amounts.values()))
-    of_provider = [cost for (provider, _), cost in amounts.items() if provider == plan.provider]
-    committed = EXACT.add(plan.base_fee, add_up(of_provider))
-    shortfall = max(ZERO, EXACT.subtract(plan.commitment, committed))
-    amounts |= {BASE_FEE: plan.base_fee, SHORTFALL: shortfall}
-    used = _use_credits(amounts, [*plan.monthly_credits, *other_credits], day)
-    net = add_up(list(amounts.values()))
+    return bill_of_terms(
+        [(month, plan)], day=day, other_credits=other_credits, prepaid=prepaid, tax=tax
+    )
+
+
+def bill_of_terms(
+    terms: Sequence[tuple[Month, Plan]],
+    *,
+    day: date,
+    other_credits: Sequence[Credit] = (),
+    prepaid: Decimal = ZERO,
+    tax: Tax | None = None,
+) -> Bill:
+    """What is due for a month in which the plan may change: `make_bill`, with a part for each plan.
+
+    Every plan is prorated already, and its credits come off its own part only.
+
+    Raises:
+        RateError: the parts are in several currencies.
+    """
+    currency = _currency(terms)
+    amounts: list[dict[Bucket, Decimal]] = []
+    for month, _ in terms:
+        of_part: dict[Bucket, Decimal] = {}
+        for line in month.lines:
+            of_part[line.bucket] = EXACT.add(of_part.get(line.bucket, ZERO), line.cost)
+        amounts.append(of_part)
+    usage_cost = add_up([cost for of_part in amounts for cost in of_part.values()])
+    shortfalls = []
+    for (_, plan), of_part in zip(terms, amounts, strict=True):
+        of_provider = [cost for (provider, _), cost in of_part.items() if provider == plan.provider]
+        committed = EXACT.add(plan.base_fee, add_up(of_provider))
+        shortfalls.append(max(ZERO, EXACT.subtract(plan.commitment, committed)))
+        of_part |= {BASE_FEE: plan.base_fee, SHORTFALL: shortfalls[-1]}
+    offers = [
+        Offered(credit, [of_part])
+        for (_, plan), of_part in zip(terms, amounts, strict=True)
+        for credit in plan.monthly_credits
+    ]
+    offers += [
+        Offered(credit, amounts, carried=True)
+        for credit in other_credits
+        if credit.currency in ("", currency)
+    ]
+    used = use_credits(offers, day)
+    net = add_up([amount for of_part in amounts for amount in of_part.values()])
     taxed = ZERO if tax is None else tax(net)
     exact = EXACT.add(net, taxed)
-    total = to_currency(exact, month.currency)
-    prepaid_used = min(payable(prepaid, month.currency), total)
-    jobs, unallocated = _allocate(month, plan, amounts, taxed)
+    total = to_currency(exact, currency)
+    lines = tuple(
+        replace(line, term=number)
+        for number, (month, _) in enumerate(terms)
+        for line in month.lines
+    )
+    costs: list[JobCost] = []
+    rest: list[Unallocated] = []
+    for (month, plan), of_part in zip(terms, amounts, strict=True):
+        of_jobs, of_none = allocate(month, plan, of_part)
+        costs += of_jobs
+        rest += of_none
+    if taxed:
+        rest.append(Unallocated("tax", taxed))
+    prepaid_used = min(payable(prepaid, currency), total)
     return Bill(
-        currency=month.currency,
-        lines=month.lines,
+        currency=currency,
+        lines=lines,
         usage_cost=usage_cost,
-        base_fee=plan.base_fee,
-        shortfall=shortfall,
+        base_fee=add_up([plan.base_fee for _, plan in terms]),
+        shortfall=add_up(shortfalls),
         credits=used,
         tax=taxed,
         exact_total=exact,
         rounding=EXACT.subtract(total, exact),
         total=total,
         prepaid_used=prepaid_used,
+        prepaid_left=EXACT.subtract(prepaid, prepaid_used),
         due=EXACT.subtract(total, prepaid_used),
-        unrated=_unrated(month.lines),
+        unrated=list_unrated(lines),
         partial=tuple(
-            line.charge for line in month.lines if line.charge.certainty is not Certainty.EXACT
+            line.charge for line in lines if line.charge.certainty is not Certainty.EXACT
         ),
-        jobs=jobs,
-        unallocated=unallocated,
+        jobs=together(costs),
+        unallocated=tuple(rest),
     )
 
 
-def _use_credits(
-    amounts: dict[Bucket, Decimal], offered: Sequence[Credit], day: date
-) -> tuple[CreditUse, ...]:
-    """Take credits off the amounts, in place; those that expire first are used first.
+def with_corrections(bill: Bill, corrections: Sequence[Correction], prepaid: Decimal) -> Bill:
+    """The bill with what issued months come to besides, paid from a balance as far as that goes.
 
-    One that covers anything comes off the base fee first: no restricted one could.
+    What comes to less than nothing is due to the payer: it goes back to no balance.
+
+    Args:
+        bill: a month's own, not paid from any balance.
+        corrections: of other months, in its currency.
+        prepaid: the balance.
     """
-    usable = [credit for credit in offered if credit.expires is None or credit.expires >= day]
-    uses = []
-    for credit in sorted(usable, key=lambda item: (item.expires or date.max, item.name)):
-        left = credit.amount
-        for bucket in sorted(amounts):
-            if _spendable(credit, bucket):
-                part = min(left, amounts[bucket])
-                amounts[bucket] = EXACT.subtract(amounts[bucket], part)
-                left = EXACT.subtract(left, part)
-        if left < credit.amount:
-            uses.append(CreditUse(credit, EXACT.subtract(credit.amount, left)))
-    return tuple(uses)
+    amount = add_up([one.amount for one in corrections])
+    total = EXACT.add(bill.total, amount)
+    prepaid_used = max(ZERO, min(payable(prepaid, bill.currency), total))
+    unrated = [
+        replace(item, reason=f"{one.name}: {item.reason}")
+        for one in corrections
+        for item in list_unrated(one.lines)
+        if item.quantity > 0
+    ]
+    return replace(
+        bill,
+        exact_total=EXACT.add(bill.exact_total, amount),
+        total=total,
+        prepaid_used=prepaid_used,
+        prepaid_left=EXACT.subtract(prepaid, prepaid_used),
+        due=EXACT.subtract(total, prepaid_used),
+        unrated=(*bill.unrated, *unrated),
+        unallocated=(
+            *bill.unallocated,
+            *(Unallocated(one.name, one.amount) for one in corrections if one.amount),
+        ),
+        corrections=tuple(corrections),
+    )
 
 
-def _spendable(credit: Credit, bucket: Bucket) -> bool:
-    if bucket in (BASE_FEE, SHORTFALL):
-        return not credit.providers and not credit.meters
-    return credit.covers(*bucket)
+def _currency(terms: Sequence[tuple[Month, Plan]]) -> str:
+    in_use = {
+        month.currency
+        for month, plan in terms
+        if plan.base_fee
+        or plan.commitment
+        or plan.monthly_credits
+        or any(line.charge.list_cost for line in month.lines)
+    }
+    if len(in_use) > 1:
+        raise RateError(
+            f"the plans of this month are in {' and '.join(sorted(in_use))}, and are not added up"
+            " across currencies"
+        )
+    return next(iter(in_use), terms[-1][0].currency)
 
 
-def _unrated(lines: Sequence[MonthLine]) -> tuple[UnratedItem, ...]:
+def list_unrated(lines: Iterable[MonthLine]) -> tuple[UnratedItem, ...]:
+    """What has no price in these lines, or has none past the plan's allowance."""
     items = []
     for line in lines:
         charge = line.charge
@@ -199,40 +251,3 @@ def _unrated(lines: Sequence[MonthLine]) -> tuple[UnratedItem, ...]:
             measure = charge.pricing_unit or ""
             items.append(UnratedItem(*about, line.beyond, measure, charge.instances, SERVICE_STOPS))
     return tuple(items)
-
-
-def _allocate(
-    month: Month, plan: Plan, amounts: dict[Bucket, Decimal], tax: Decimal
-) -> tuple[tuple[JobCost, ...], tuple[Unallocated, ...]]:
-    """Every amount to the jobs that caused it, by their list costs; the rest by name.
-
-    The base fee is shared by what the jobs used of the plan's provider.
-    """
-    effective = [ZERO] * len(month.jobs)
-    rest = []
-    for bucket, amount in sorted(amounts.items()):
-        if bucket == BASE_FEE:
-            weights = [
-                add_up([cost for (of, _), cost in job.list_cost.items() if of == plan.provider])
-                for job in month.jobs
-            ]
-        else:
-            weights = [job.list_cost.get(bucket, ZERO) for job in month.jobs]
-        if any(weights):
-            for number, part in enumerate(share(amount, weights)):
-                effective[number] = EXACT.add(effective[number], part)
-        elif amount:
-            rest.append(Unallocated(bucket[1], amount))
-    if tax:
-        rest.append(Unallocated("tax", tax))
-    jobs = tuple(
-        JobCost(
-            job.job_id,
-            add_up(list(job.list_cost.values())),
-            add_up(list(job.cost.values())),
-            cost,
-            job.unrated,
-        )
-        for job, cost in zip(month.jobs, effective, strict=True)
-    )
-    return jobs, tuple(rest)

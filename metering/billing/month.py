@@ -32,12 +32,14 @@ LineKey = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
 class JobCharges:
     """What one job was charged for the instances that are billed in the period.
 
-    `ended_at` is the end of the last of them; in its order jobs use up the allowances.
+    `ended_at` is the end of the last of them; in its order jobs use up the allowances. Where costs
+    are asked for by `purpose`, a job has one of these for each.
     """
 
     job_id: str
     ended_at: datetime
     charges: tuple[Charge, ...]
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +58,16 @@ class MonthLine:
 
     `charge` has the sums: `list_cost` is without any allowance. `allowance_used` and `beyond` are
     in its pricing unit, as the quantities of `overage` are unless the plan's tiers have another, or
-    they are packages;
-    what a rate itself includes is in `allowance_used`, too.
-    `beyond` is what a plan without overage does not hold: it has no price.
+    they are packages; what a rate itself includes is in `allowance_used`, too. `beyond` is what a
+    plan without overage does not hold: it has no price. `term` counts the plan's terms that hold
+    for it, from 0: in the month of a change there are several.
     """
 
     charge: Charge
     allowance_used: Decimal = ZERO
     overage: tuple[TierCost, ...] = ()
     beyond: Decimal = ZERO
+    term: int = 0
 
     @property
     def cost(self) -> Decimal:
@@ -92,6 +95,7 @@ class JobMonth:
     list_cost: Mapping[Bucket, Decimal]
     cost: Mapping[Bucket, Decimal]
     unrated: int
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +228,7 @@ def add_up_month(jobs: Iterable[JobCharges], plan: Plan) -> Month:
     terms_pools: dict[str, TermsPool] = {}
     lines: dict[LineKey, _Line] = {}
     months = []
-    for job in sorted(jobs, key=lambda job: (job.ended_at, job.job_id)):
+    for job in sorted(jobs, key=lambda job: (job.ended_at, job.job_id, job.purpose)):
         lists: dict[Bucket, Decimal] = {}
         costs: dict[Bucket, Decimal] = {}
         unrated = 0
@@ -244,7 +248,7 @@ def add_up_month(jobs: Iterable[JobCharges], plan: Plan) -> Month:
                 cost = _through_pools(line, charge, overage=plan.overage)
             lists[bucket] = EXACT.add(lists.get(bucket, ZERO), charge.list_cost)
             costs[bucket] = EXACT.add(costs.get(bucket, ZERO), cost)
-        months.append(JobMonth(job.job_id, lists, costs, unrated))
+        months.append(JobMonth(job.job_id, lists, costs, unrated, job.purpose))
     ordered = tuple(line.finished() for _, line in sorted(lines.items(), key=lambda item: item[0]))
     return Month(ordered, tuple(months), _currency(ordered, plan))
 

@@ -36,6 +36,17 @@ class Period:
         """The month's first day, in its own time zone."""
         return date(self.year, self.month, 1)
 
+    @property
+    def following_day(self) -> date:
+        """The first day of the month after, in the same time zone."""
+        return date(self.year + self.month // 12, self.month % 12 + 1, 1)
+
+    @property
+    def following(self) -> Period:
+        """The month after."""
+        day = self.following_day
+        return parse_period(f"{day:%Y-%m}", self.timezone)
+
     def holds(self, ended_at: datetime) -> bool:
         """Whether an instance that ended then is billed in this month."""
         return self.start <= ended_at < self.end

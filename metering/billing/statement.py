@@ -1,68 +1,79 @@
 """The month's statement: one period, one payer, every figure on a line of its own.
 
-Only drafts so far: nothing is issued or frozen, and usage that arrives later changes the next one
-that is made for the same month.
+A statement is a draft until it is issued: usage that arrives later changes the next one that is
+made for the same month. Issued, it never changes again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from ..pricing.exact import ZERO
 from ..pricing.plans import Credit, Plan
-from ..usage import format_decimal, format_stamp
-from .bill import Bill, Tax, make_bill
+from .bill import Bill, Tax, bill_of_terms, with_corrections
 from .concurrency import LimitCheck, check_limits
-from .month import JobCharges, MonthLine, TierCost, add_up_month
+from .correction import Correction, Uncorrected
+from .month import JobCharges, add_up_month
 from .period import Period
+from .terms import PRORATED, Term, terms_of
 
-SCHEMA_VERSION = 1
+
+@dataclass(frozen=True, slots=True)
+class StatedTerm:
+    """Which plan held from `since` until the day before `until`, and its fee for these days."""
+
+    plan_id: str
+    since: date
+    until: date
+    days: int
+    of_days: int
+    base_fee: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """A bill with its period, its payer and what it was made by.
 
-    An empty `tenant` is everybody. `hostings` are those that the jobs were rated under. `limits`
-    are the plan's, beside the month's peaks.
+    An empty `tenant` is everybody. `terms` are the plans that held, one where none changed.
+    `hostings` are those that the jobs were rated under. `limits` are the plans', beside the month's
+    peaks. `assumptions` are rules that it was made by and that no provider has written down.
+    `uncorrected` are issued statements that could not be looked at again. A draft has no
+    `statement_id`, and was not issued.
     """
 
     period: Period
     tenant: str
-    plan: Plan
+    terms: tuple[StatedTerm, ...]
     hostings: tuple[str, ...]
     rate_card: str
     bill: Bill
     limits: tuple[LimitCheck, ...]
-    status: str = "draft"
+    assumptions: tuple[str, ...] = ()
+    uncorrected: tuple[Uncorrected, ...] = ()
+    statement_id: str = ""
+    issued_at: datetime | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON values; quantities and money are strings of exact decimals."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "status": self.status,
-            "period": self.period.name,
-            "timezone": self.period.timezone,
-            "started_at": format_stamp(self.period.start),
-            "ended_at": format_stamp(self.period.end),
-            "tenant": self.tenant,
-            "plan": self.plan.plan_id,
-            "hostings": list(self.hostings),
-            "rate_card": self.rate_card,
-            **bill_to_json(self.bill),
-            "limits": [
-                {
-                    "limit": check.limit,
-                    "allowed": check.allowed,
-                    "observed": check.observed,
-                    "broken": check.broken,
-                }
-                for check in self.limits
-            ],
-        }
+    @property
+    def status(self) -> str:
+        """Whether it stands: draft or issued."""
+        return "draft" if self.issued_at is None else "issued"
+
+    @property
+    def plan_id(self) -> str:
+        """The plan at the month's end."""
+        return self.terms[-1].plan_id
+
+
+@dataclass(frozen=True, slots=True)
+class TermCharges:
+    """What jobs were charged while a plan held, and the most that ran at once."""
+
+    term: Term
+    jobs: Sequence[JobCharges]
+    peaks: Mapping[str, int] = field(default_factory=dict)
 
 
 def make_statement(
@@ -78,7 +89,8 @@ def make_statement(
     prepaid: Decimal = ZERO,
     tax: Tax | None = None,
 ) -> Statement | None:
-    """A draft of a month's statement; None where nothing is due and nothing is unrated.
+    """A draft of the statement of a month on one plan; None where nothing is due and nothing is
+    unrated.
 
     What is paid from credits or a prepaid balance is still shown: a statement with a total, or with
     credits used, is made though nothing is left to pay.
@@ -98,99 +110,102 @@ def make_statement(
     Raises:
         RateError: charges in several currencies, or not in the plan's.
     """
-    month = add_up_month(jobs, plan)
-    bill = make_bill(
-        month, plan, day=period.first_day, other_credits=other_credits, prepaid=prepaid, tax=tax
+    [term] = terms_of(period, lambda _: plan)
+    return state_terms(
+        [TermCharges(term, jobs, peaks or {})],
+        period,
+        rate_card=rate_card,
+        tenant=tenant,
+        hostings=hostings,
+        other_credits=other_credits,
+        prepaid=prepaid,
+        tax=tax,
     )
-    if not bill.exact_total and not bill.credits and not bill.unrated:
+
+
+def state_terms(
+    parts: Sequence[TermCharges],
+    period: Period,
+    *,
+    rate_card: str,
+    tenant: str = "",
+    hostings: Sequence[str] = (),
+    other_credits: Sequence[Credit] = (),
+    prepaid: Decimal | Mapping[str, Decimal] = ZERO,
+    tax: Tax | None = None,
+    corrections: Sequence[Correction] = (),
+    uncorrected: Sequence[Uncorrected] = (),
+) -> Statement | None:
+    """`make_statement` for a month in which the plan may change: a part for each of its terms.
+
+    Args:
+        parts: what was charged on each of the plan's terms, in order.
+        period: as in `make_statement`, as what follows but these.
+        prepaid: the balance to pay from, or one for each currency.
+        corrections: of statements that were issued before. Those in another currency have to wait
+            for a statement in theirs.
+        uncorrected: statements of which nobody knows whether they need one.
+    """
+    bill = bill_terms(parts, period, other_credits=other_credits, tax=tax)
+    waiting = [one for one in corrections if one.currency != bill.currency]
+    corrections = [one for one in corrections if one.currency == bill.currency]
+    balance = prepaid if isinstance(prepaid, Decimal) else prepaid.get(bill.currency, ZERO)
+    bill = with_corrections(bill, corrections, balance)
+    if not bill.exact_total and not bill.credits and not bill.unrated and not corrections:
         return None
     return Statement(
         period=period,
         tenant=tenant,
-        plan=plan,
+        terms=tuple(
+            StatedTerm(
+                term.plan.plan_id,
+                term.since,
+                term.until,
+                term.days,
+                term.of_days,
+                term.plan.base_fee,
+            )
+            for term in (part.term for part in parts)
+        ),
         hostings=tuple(sorted(set(hostings))),
         rate_card=rate_card,
         bill=bill,
-        limits=check_limits(plan.limits, peaks or {}),
+        limits=limits_of(parts),
+        assumptions=(PRORATED,) if len(parts) > 1 else (),
+        uncorrected=(
+            *uncorrected,
+            *(
+                Uncorrected(
+                    one.statement_id, f"it is in {one.currency}, this one in {bill.currency}"
+                )
+                for one in waiting
+            ),
+        ),
     )
 
 
-def bill_to_json(bill: Bill) -> dict[str, Any]:
-    """A bill's amounts, lines and jobs as plain JSON values."""
-    return {
-        "currency": bill.currency,
-        "lines": [line_to_json(line) for line in bill.lines],
-        "list_cost": format_decimal(bill.list_cost),
-        "usage_cost": format_decimal(bill.usage_cost),
-        "base_fee": format_decimal(bill.base_fee),
-        "commitment_shortfall": format_decimal(bill.shortfall),
-        "credits": [
-            {
-                "name": used.credit.name,
-                "amount": format_decimal(used.amount),
-                "expires": used.credit.expires.isoformat() if used.credit.expires else None,
-            }
-            for used in bill.credits
-        ],
-        "tax": format_decimal(bill.tax),
-        "exact_total": format_decimal(bill.exact_total),
-        "rounding": format_decimal(bill.rounding),
-        "total": format_decimal(bill.total),
-        "prepaid_used": format_decimal(bill.prepaid_used),
-        "due": format_decimal(bill.due),
-        "unrated": [
-            {
-                "meter": item.meter,
-                "provider": item.provider,
-                "model": item.model,
-                "quantity": format_decimal(item.quantity),
-                "unit": item.unit,
-                "instances": item.instances,
-                "reason": item.reason,
-            }
-            for item in bill.unrated
-        ],
-        "partial": [
-            {
-                "meter": charge.meter,
-                "provider": charge.provider,
-                "model": charge.model,
-                "certainty": str(charge.certainty),
-            }
-            for charge in bill.partial
-        ],
-        "jobs": [
-            {
-                "job_id": job.job_id,
-                "list_cost": format_decimal(job.list_cost),
-                "marginal_cost": format_decimal(job.marginal_cost),
-                "effective_cost": format_decimal(job.effective_cost),
-                "unrated": job.unrated,
-            }
-            for job in bill.jobs
-        ],
-        "unallocated": [
-            {"what": part.what, "amount": format_decimal(part.amount)} for part in bill.unallocated
-        ],
-    }
+def limits_of(parts: Sequence[TermCharges]) -> tuple[LimitCheck, ...]:
+    """The limits of each of the plan's terms, beside the most that ran at once while it held."""
+    return tuple(
+        check for part in parts for check in check_limits(part.term.plan.limits, part.peaks)
+    )
 
 
-def line_to_json(line: MonthLine) -> dict[str, Any]:
-    """A line under the cost record's names, with what the plan made of it."""
-    charge = line.charge.to_json()
-    priced = charge["state"] == "priced"
-    return charge | {
-        "allowance_used": format_decimal(line.allowance_used) if priced else None,
-        "overage": [_tier_to_json(part) for part in line.overage],
-        "beyond_allowance": format_decimal(line.beyond) if line.beyond else None,
-        "cost": format_decimal(line.cost) if priced else None,
-    }
+def bill_terms(
+    parts: Sequence[TermCharges],
+    period: Period,
+    *,
+    other_credits: Sequence[Credit] = (),
+    tax: Tax | None = None,
+) -> Bill:
+    """What a month comes to by itself: without corrections, and not paid from any balance.
 
-
-def _tier_to_json(part: TierCost) -> dict[str, Any]:
-    return {
-        "over": None if part.over is None else format_decimal(part.over),
-        "quantity": format_decimal(part.quantity),
-        "unit_price": format_decimal(part.unit_price),
-        "cost": format_decimal(part.cost),
-    }
+    Raises:
+        RateError: charges in several currencies, or not in the plan's.
+    """
+    return bill_of_terms(
+        [(add_up_month(part.jobs, part.term.plan), part.term.plan) for part in parts],
+        day=period.first_day,
+        other_credits=other_credits,
+        tax=tax,
+    )

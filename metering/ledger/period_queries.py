@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
-from ..errors import LedgerError
+from ..errors import UsagePruned
 from . import schema
 from .store import Ledger
 from .writing import ROWS_AT_ONCE
@@ -34,8 +34,8 @@ async def jobs_with_usage(
     end outside after all.
 
     Raises:
-        LedgerError: the store cannot be read, or the usage of a job that ran then has been pruned,
-            so that the period cannot be stated.
+        UsagePruned: the usage of a job that ran then is gone, so that the period cannot be stated.
+        LedgerError: the store cannot be read.
     """
     usage, jobs = schema.usage, schema.jobs
     ids = select(usage.c.job_id).where(usage.c.ended_at >= start, usage.c.ended_at < end)
@@ -99,7 +99,7 @@ def _refuse_pruned(
     pruned = list(connection.scalars(query.order_by(prunings.c.job_id)))
     if pruned:
         others = f" and {len(pruned) - 1} more" if len(pruned) > 1 else ""
-        raise LedgerError(
+        raise UsagePruned(
             f"the usage of {pruned[0]}{others} in this period was pruned, so that no statement of"
             " it can be made; restore a backup from before"
         )

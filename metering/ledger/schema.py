@@ -32,7 +32,7 @@ from typing_extensions import override
 
 from ..usage import format_decimal, format_stamp
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 """The newest migration: a store that says so needs none, and Alembic need not be imported."""
 
 
@@ -66,6 +66,12 @@ class UtcStamp(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+def safe_text(value: str) -> str:
+    """A stranger's text as a store has it."""
+    replaced = value.replace("\x00", "\ufffd")
+    return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in replaced)
+
+
 class SafeText(TypeDecorator[str]):
     """Strangers' text: what no database can hold (NUL, lone surrogates) is replaced by U+FFFD."""
 
@@ -74,10 +80,7 @@ class SafeText(TypeDecorator[str]):
 
     @override
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        replaced = value.replace("\x00", "\ufffd")
-        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in replaced)
+        return None if value is None else safe_text(value)
 
     @override
     def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
@@ -204,6 +207,31 @@ prunings = Table(
 )
 """Jobs whose usage is gone, with how many instances had been claimed for them: where a run comes
 late and claims more, its instances are in no rating."""
+
+statements = Table(
+    "statements",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("statement_id", String, nullable=False),
+    Column("book", String, nullable=False),
+    Column("tenant", SafeText, nullable=False),
+    Column("period", String, nullable=False),
+    Column("timezone", String, nullable=False),
+    Column("started_at", UtcStamp, nullable=False),
+    Column("ended_at", UtcStamp, nullable=False),
+    Column("plan", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("total", ExactDecimal, nullable=False),
+    Column("issued_at", UtcStamp, nullable=False),
+    Column("figures", SafeText, nullable=False),
+    Column("content", SafeText, nullable=False),
+    Column("groupings", SafeText, nullable=False),
+    Index("ix_statements_statement_id", "statement_id", unique=True),
+    Index("ix_statements_payer_period", "book", "tenant", "period", unique=True),
+)
+"""Issued statements, numbered as they were issued. `content` is the text that was printed;
+`figures` is the same without its jobs, and `groupings` what its jobs were put together by. An empty
+tenant is everybody."""
 
 journal_parts = Table(
     "journal_parts",

@@ -49,19 +49,31 @@ def disjoint(shares: Sequence[Share], meters: Mapping[str, Meter]) -> list[Share
     A part that is larger than what is left of its whole is cut to it and noted: the provider
     contradicts itself, and no charge may be negative.
     """
-    ordered = sorted(shares, key=lambda share: _order(share, meters))
-    by_meter: dict[str, list[Share]] = {}
-    for share in ordered:
-        if share.usage.unreported:
-            continue
-        wholes = _wholes(share, by_meter, meters)
-        if wholes and not share.finding.settled:
-            share.contained_in = wholes[0].usage.meter
-            continue
+    arranged = arrange(shares, meters)
+    for share, wholes in arranged:
         if wholes:
             _take_out(share, wholes)
-        by_meter.setdefault(share.usage.meter, []).append(share)
-    return ordered
+    return [share for share, _ in arranged]
+
+
+def arrange(
+    shares: Sequence[Share], meters: Mapping[str, Meter]
+) -> list[tuple[Share, list[Share]]]:
+    """In which order shares are made disjoint, and out of which wholes each is to be taken.
+
+    Whatever their quantities are. A part that has no rate of its own is `contained_in` its whole.
+    """
+    arranged: list[tuple[Share, list[Share]]] = []
+    by_meter: dict[str, list[Share]] = {}
+    for share in sorted(shares, key=lambda share: _order(share, meters)):
+        wholes = [] if share.usage.unreported else _wholes(share, by_meter, meters)
+        if wholes and not share.finding.settled:
+            share.contained_in = wholes[0].usage.meter
+            wholes = []
+        elif not share.usage.unreported:
+            by_meter.setdefault(share.usage.meter, []).append(share)
+        arranged.append((share, wholes))
+    return arranged
 
 
 def _wholes(

@@ -9,7 +9,7 @@ allowance were left.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -78,7 +78,7 @@ class Credit:
     """Money off: of what these providers and meters charge; an empty set is any.
 
     Only a credit without restriction comes off base fee and commitment, too. `expires` is the last
-    day it can be used; None is never.
+    day it can be used; None is never. An empty `currency` is the bill's, whichever that is.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Credit:
     providers: frozenset[str] = frozenset()
     meters: frozenset[str] = frozenset()
     expires: date | None = None
+    currency: str = ""
 
     def covers(self, provider: str, meter: str) -> bool:
         """Whether it may be spent on what this provider charges for this meter."""
@@ -104,7 +105,8 @@ class Plan:
     `hostings` are those it can be had on; empty is any. `commitment` is the least that the
     provider's charges and the base fee come to. `agent_connections_billed` says whether the agent's
     own connection is: sources disagree, so charges for it are flagged. A plan `by_contract` has no
-    published terms: its owner writes it down in their own file.
+    published terms: its owner writes it down in their own file. `earlier` are the terms that it
+    had before `effective_from`, oldest first.
     """
 
     plan_id: str
@@ -129,6 +131,15 @@ class Plan:
     source: str = ""
     checked: date | None = None
     note: str = ""
+    earlier: tuple[Plan, ...] = ()
+
+    def on(self, day: date) -> Plan:
+        """The plan with the terms of a day; before the first of them, with the first."""
+        versions = (*self.earlier, self)
+        begun = [
+            plan for plan in versions if plan.effective_from is None or plan.effective_from <= day
+        ]
+        return begun[-1] if begun else versions[0]
 
     def allowance(self, meter: str) -> Allowance | None:
         """What the plan includes of a meter, or None where it includes nothing."""
@@ -165,14 +176,35 @@ def load_plans(owner_file: Path | None = None) -> Mapping[str, Plan]:
             meters |= {meter.name: meter for meter in read_meters(file, meters)}
             for table in file["plan"]:
                 plan = _plan(table, meters)
-                if plan.plan_id in layer:
-                    raise table.error(
-                        f"there is a plan {plan.plan_id!r} already, at {places[plan.plan_id]}", "id"
-                    )
+                before = layer.get(plan.plan_id)
+                if before is not None:
+                    plan = _after(table, before, places[plan.plan_id], plan)
                 layer[plan.plan_id] = plan
                 places[plan.plan_id] = table.place
         plans |= layer
     return MappingProxyType(plans)
+
+
+def _after(table: RateTable, before: Plan, place: str, plan: Plan) -> Plan:
+    """New terms of a plan; the file has them in the order in which they came to hold."""
+    since, until = before.effective_from, before.effective_until
+    name = f"plan {plan.plan_id!r}"
+    if plan.effective_from is None or plan.effective_from == since:
+        raise table.error(f"there is a {name} already, at {place}", "id")
+    if since is not None and plan.effective_from < since:
+        raise table.error(
+            f"these terms of {name} hold from {plan.effective_from}, and those above from {since};"
+            " put the older ones first",
+            "effective_from",
+        )
+    if until is not None and until != plan.effective_from:
+        what = "overlap" if until > plan.effective_from else "leave a gap to"
+        raise table.error(
+            f"these terms of {name} hold from {plan.effective_from}, and {what} those above, until"
+            f" {until}",
+            "effective_from",
+        )
+    return replace(plan, earlier=(*before.earlier, replace(before, earlier=())))
 
 
 def find_plan(plans: Mapping[str, Plan], plan_id: str) -> Plan:
@@ -245,12 +277,12 @@ def _yes_unless_false(table: RateTable, key: str) -> bool:
 
 
 def _hostings(table: RateTable) -> tuple[str, ...]:
-    names = table.take_names("hostings")
-    for name in names:
+    listed = table.take_names("hostings")
+    for name in listed:
         if name not in ROOM_PROVIDERS:
             known = ", ".join(ROOM_PROVIDERS)
             raise table.error(f"hosting {name!r} is unknown; use one of {known}", "hostings")
-    return tuple(names)
+    return tuple(listed)
 
 
 def _allowance(

@@ -18,7 +18,7 @@ from ..units import unit
 from ..usage import NO_ATTRIBUTES, Meter, Usage, core_meters
 from .card_version import card_version
 from .charge_models import ChargeModel, MonthTerms, Package, Tier
-from .exact import ZERO
+from .exact import ZERO, convert_exactly
 from .model_match import PricedModel, resolve
 
 _CACHE_LIMIT = 50_000
@@ -123,6 +123,8 @@ class Rate(Entry):
     month_terms: MonthTerms | None = field(init=False, default=None, compare=False)
     rate_id: str = field(init=False, default="", compare=False)
     factor: Decimal = field(init=False, default=Decimal(1), compare=False)
+    proportional: bool = field(init=False, default=False, compare=False)
+    """Whether several instances are billed as one of their sum is: nothing is rounded."""
 
     def __post_init__(self) -> None:
         parts = self._id_parts()
@@ -140,7 +142,15 @@ class Rate(Entry):
         if self.effective_from is not None:
             parts.append(self.effective_from.isoformat())
         object.__setattr__(self, "rate_id", prefix + "/".join(parts))
-        object.__setattr__(self, "factor", unit(self.pricing_unit).factor)
+        factor = unit(self.pricing_unit).factor
+        object.__setattr__(self, "factor", factor)
+        proportional = (
+            self.increment is None
+            and self.minimum is None
+            and self.charge_model is not ChargeModel.FLAT
+            and convert_exactly(factor)
+        )
+        object.__setattr__(self, "proportional", proportional)
 
     @property
     def disputed(self) -> bool:

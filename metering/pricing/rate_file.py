@@ -19,7 +19,20 @@ from typing import Any
 
 from ..errors import RateError
 
-KINDS = ("rate", "not_billed", "unrated", "model", "meter", "plan", "customer", "sold_as", "markup")
+KINDS = (
+    "rate",
+    "not_billed",
+    "unrated",
+    "model",
+    "meter",
+    "plan",
+    "customer",
+    "sold_as",
+    "markup",
+    "credit",
+    "prepaid",
+    "subscription",
+)
 _SINGLE = ("defaults", "snapshot")
 _TOO_MUCH = Decimal(10**15)
 _MOST_DECIMALS = 30

@@ -8,8 +8,7 @@ no rate comes out as unrated, never as $0.
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from decimal import Decimal, DecimalException
@@ -19,15 +18,17 @@ from ..errors import RateError
 from ..usage import Certainty, Usage
 from .charge_models import PER_JOB, ChargeModel
 from .charges import Charge, ChargeState, Dispute
-from .exact import EXACT, ZERO, billed_quantity
+from .exact import EXACT, ZERO
 from .hosting import room_provider
-from .parts import WORSE, Share, disjoint
+from .line import ONE, Line, LineKey, Other, line_key
+from .parts import Share, arrange, disjoint
 from .rate_card import Finding, NotBilled, Rate, RateCard, tier_for
+from .request_shape import Shape, ShapeKey, Step, is_regular, shape_key
 
 NEVER_REPORTED = "size never reported"
-ONCE_A_JOB = "charged once a job, in another line"
+_SHAPES_LIMIT = 10_000
 
-_ONE = Decimal(1)
+ONCE_A_JOB = "charged once a job, in another line"
 
 REQUEST_INPUT_METERS = frozenset(
     {
@@ -43,31 +44,6 @@ REQUEST_INPUT_METERS = frozenset(
 
 
 @dataclass(slots=True)
-class _Line:
-    """A charge in the making; quantities are added up here."""
-
-    state: ChargeState
-    reason: str
-    rate: Rate | None
-    unit: str
-    instances: int = 0
-    consumed: Decimal = ZERO
-    pricing: Decimal = ZERO
-    certainty: Certainty = Certainty.EXACT
-
-
-_Key = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
-
-
-@dataclass(slots=True)
-class _Other:
-    """What sources that disagree with a line's rate would bill."""
-
-    pricing: Decimal = ZERO
-    unknown: bool = False
-
-
-@dataclass(slots=True)
 class Rating:
     """The card under one plan and hosting, and the lines so far: usage goes in bit by bit.
 
@@ -78,8 +54,9 @@ class Rating:
     card: RateCard
     plan: str
     hosting: str
-    lines: dict[_Key, _Line] = field(default_factory=dict)
-    others: dict[_Key, _Other] = field(default_factory=dict)
+    lines: dict[LineKey, Line] = field(default_factory=dict)
+    others: dict[LineKey, Other] = field(default_factory=dict)
+    _shapes: dict[ShapeKey, Shape | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         room_provider(self.hosting)
@@ -90,13 +67,43 @@ class Rating:
         Raises:
             RateError: quantities too far apart in size to be added exactly.
         """
-        requests: dict[tuple[str, str, str], list[Usage]] = defaultdict(list)
+        requests: dict[tuple[str, str, str], list[Usage]] = {}
         for usage in usages:
-            requests[usage.instance_id, usage.provider, usage.model].append(usage)
+            key = (usage.instance_id, usage.provider, usage.model)
+            if key in requests:
+                requests[key].append(usage)
+            else:
+                requests[key] = [usage]
         with _exactly():
             for request in requests.values():
-                self._add_request(request)
-                self._add_other_bases(request)
+                key_of_shape = shape_key(request)
+                if key_of_shape not in self._shapes:
+                    if len(self._shapes) >= _SHAPES_LIMIT:
+                        self._shapes.clear()
+                    self._shapes[key_of_shape] = self._shape(request)
+                shape = self._shapes[key_of_shape]
+                if shape is None or not shape.add(request):
+                    self._add_request(request)
+                    self._add_other_bases(request)
+
+    def _shape(self, usages: Sequence[Usage]) -> Shape | None:
+        """What becomes of every request like this one; None where its quantities decide that."""
+        shares = [self._share(usage) for usage in usages]
+        if not is_regular(shares):
+            return None
+        steps = []
+        for share, wholes in arrange(shares, self.card.meters):
+            rate = share.finding.rates[0] if share.finding.rates else None
+            state, reason = self._standing(share)
+            steps.append(
+                Step(
+                    shares.index(share),
+                    shares.index(wholes[0]) if wholes else None,
+                    self._line(share, state, reason, rate if state is ChargeState.PRICED else None),
+                    tuple(self._other_bases(share.usage)),
+                )
+            )
+        return Shape(tuple(steps))
 
     def _add_request(self, usages: list[Usage]) -> None:
         """Rate what one request, connection or session reported, all of it together."""
@@ -124,68 +131,69 @@ class Rating:
         return Share(usage, finding, usage.quantity, usage.unit, usage.certainty)
 
     def _add(self, share: Share, request_input: Decimal | None) -> None:
-        usage, finding = share.usage, share.finding
-        if usage.unreported and not (isinstance(finding.unpriced, NotBilled) or _is_flat(finding)):
-            self._add_unpriced(share, ChargeState.UNRATED, NEVER_REPORTED)
-            return
-        if share.contained_in:
-            reason = f"counted in {share.contained_in}"
-            self._add_unpriced(share, ChargeState.NOT_BILLED, reason)
-            return
-        if not finding.rates:
-            billed = not isinstance(finding.unpriced, NotBilled)
-            state = ChargeState.UNRATED if billed else ChargeState.NOT_BILLED
-            self._add_unpriced(share, state, finding.reason)
+        finding = share.finding
+        state, reason = self._standing(share)
+        if state is not ChargeState.PRICED:
+            self._take(share, state, reason, None)
             return
         for tiers in (finding.rates, *finding.add_ons):
             if len(tiers) > 1 and request_input is None:
                 share.worsen(Certainty.ESTIMATED)
             rate = tier_for(tiers, request_input or ZERO)
             if rate is None:
-                reason = f"no rate for {usage.meter} of a request of this size"
-                self._add_unpriced(share, ChargeState.UNRATED, reason)
+                reason = f"no rate for {share.usage.meter} of a request of this size"
+                self._take(share, ChargeState.UNRATED, reason, None)
                 continue
-            line = self._line(share, ChargeState.PRICED, share.note, rate)
-            line.pricing = EXACT.add(line.pricing, _billed(share.quantity, rate))
+            self._take(share, ChargeState.PRICED, share.note, rate)
 
-    def _add_unpriced(self, share: Share, state: ChargeState, reason: str) -> None:
-        self._line(share, state, reason, None)
+    def _standing(self, share: Share) -> tuple[ChargeState, str]:
+        """Whether a share has a price, and if not, why."""
+        finding = share.finding
+        if share.usage.unreported and not (
+            isinstance(finding.unpriced, NotBilled) or _is_flat(finding)
+        ):
+            return ChargeState.UNRATED, NEVER_REPORTED
+        if share.contained_in:
+            return ChargeState.NOT_BILLED, f"counted in {share.contained_in}"
+        if finding.rates:
+            return ChargeState.PRICED, ""
+        billed = not isinstance(finding.unpriced, NotBilled)
+        return ChargeState.UNRATED if billed else ChargeState.NOT_BILLED, finding.reason
 
-    def _line(self, share: Share, state: ChargeState, reason: str, rate: Rate | None) -> _Line:
-        usage = share.usage
-        key = _key(usage, state, reason, rate)
+    def _take(self, share: Share, state: ChargeState, reason: str, rate: Rate | None) -> None:
+        self._line(share, state, reason, rate).take(share.quantity, share.certainty)
+
+    def _line(self, share: Share, state: ChargeState, reason: str, rate: Rate | None) -> Line:
+        key = line_key(share.usage, state, reason, rate)
         line = self.lines.get(key)
         if line is None:
-            line = _Line(state, reason, rate, share.unit)
-            self.lines[key] = line
-        line.instances += 1
-        line.consumed = EXACT.add(line.consumed, share.quantity)
-        if WORSE[share.certainty] > WORSE[line.certainty]:
-            line.certainty = share.certainty
+            line = self.lines[key] = Line(state, reason, rate, share.unit)
         return line
 
     def _add_other_bases(self, usages: Iterable[Usage]) -> None:
-        """For disputed charges: what the other sources would bill, beside what we do."""
         for usage in usages:
-            for billed_meter in self.card.disputed_by.get(usage.meter, ()):
-                finding = self.card.look_up(
-                    billed_meter,
-                    usage.provider,
-                    usage.model,
-                    usage.attributes,
-                    usage.started_at.astimezone(UTC).date(),
-                    self.plan,
-                    self.hosting,
-                )
-                for tiers in (finding.rates, *finding.add_ons):
-                    rate = tier_for(tiers, ZERO)
-                    if rate is None or rate.dispute is None or rate.dispute.meter != usage.meter:
-                        continue
-                    # Its line may come later, or never; then this is of no account.
-                    key = _key(usage, ChargeState.PRICED, "", rate)
-                    other = self.others.setdefault(key, _Other())
-                    other.unknown = other.unknown or usage.unreported
-                    other.pricing = EXACT.add(other.pricing, _billed(usage.quantity, rate))
+            for other, rate in self._other_bases(usage):
+                other.take(usage, rate)
+
+    def _other_bases(self, usage: Usage) -> Iterator[tuple[Other, Rate]]:
+        """For disputed charges: where the other sources would bill a usage, beside what we do."""
+        for billed_meter in self.card.disputed_by.get(usage.meter, ()):
+            finding = self.card.look_up(
+                billed_meter,
+                usage.provider,
+                usage.model,
+                usage.attributes,
+                usage.started_at.astimezone(UTC).date(),
+                self.plan,
+                self.hosting,
+            )
+            for tiers in (finding.rates, *finding.add_ons):
+                rate = tier_for(tiers, ZERO)
+                if rate is None or rate.dispute is None or rate.dispute.meter != usage.meter:
+                    continue
+                # Its line may come later, or never; then this is of no account.
+                key = line_key(usage, ChargeState.PRICED, "", rate)
+                yield self.others.setdefault(key, Other()), rate
 
     def charges(self, book: str) -> list[Charge]:
         """The lines as charges, sorted; what a feature adds comes after what it is added to.
@@ -194,11 +202,13 @@ class Rating:
             RateError: quantities and prices too far apart in size to be multiplied exactly.
         """
 
-        def order(item: tuple[_Key, _Line]) -> tuple[object, ...]:
+        def order(item: tuple[LineKey, Line]) -> tuple[object, ...]:
             key, line = item
             return (*key[:5], line.rate is not None and line.rate.add_on, *key[5:])
 
-        lines = sorted(self.lines.items(), key=order)
+        # A line can have been made for a shape that its first request turned out not to have.
+        taken = (item for item in self.lines.items() if item[1].instances)
+        lines = sorted(taken, key=order)
         _charge_jobs_once(lines)
         with _exactly():
             return [_charge(book, key, line, self.others.get(key)) for key, line in lines]
@@ -238,13 +248,6 @@ def rate(
     return rating.charges(book)
 
 
-def _key(usage: Usage, state: ChargeState, reason: str, rate: Rate | None) -> _Key:
-    attributes = tuple(sorted(usage.attributes.items()))
-    rate_id = rate.rate_id if rate is not None else ""
-    meter = rate.meter if rate is not None else usage.meter
-    return (meter, usage.provider, usage.model, attributes, state, rate_id, reason)
-
-
 def _is_flat(finding: Finding) -> bool:
     """Whether a price needs no size: then it is known even where that was never reported."""
     tiers = (finding.rates, *finding.add_ons)
@@ -253,34 +256,28 @@ def _is_flat(finding: Finding) -> bool:
     )
 
 
-def _charge_jobs_once(lines: Iterable[tuple[_Key, _Line]]) -> None:
+def _charge_jobs_once(lines: Iterable[tuple[LineKey, Line]]) -> None:
     """A price per job falls due once, however many lines its rate has: in the first of them."""
     charged: set[str] = set()
     for _, line in lines:
         if line.rate is not None and line.rate.pricing_unit == PER_JOB:
             again = line.rate.rate_id in charged
             charged.add(line.rate.rate_id)
-            line.pricing = ZERO if again else _ONE
+            line.pricing = ZERO if again else ONE
             if again:
                 line.reason = ONCE_A_JOB
 
 
-def _billed(quantity: Decimal, rate: Rate) -> Decimal:
-    if rate.charge_model is ChargeModel.FLAT:
-        return _ONE
-    return billed_quantity(quantity, rate.factor, rate.increment, rate.minimum)
-
-
-def _charge(book: str, key: _Key, line: _Line, other: _Other | None) -> Charge:
+def _charge(book: str, key: LineKey, line: Line, other: Other | None) -> Charge:
     meter, provider, model, attributes = key[:4]
     rate = line.rate
     if rate is None:
         priced: dict[str, Decimal | None] = {}
     else:
         priced = {
-            "pricing_quantity": line.pricing,
+            "pricing_quantity": line.pricing_quantity(),
             "unit_price": rate.unit_price,
-            "list_cost": EXACT.multiply(line.pricing, rate.unit_price),
+            "list_cost": EXACT.multiply(line.pricing_quantity(), rate.unit_price),
         }
     return Charge(
         book=book,
@@ -303,11 +300,11 @@ def _charge(book: str, key: _Key, line: _Line, other: _Other | None) -> Charge:
     )
 
 
-def _dispute(line: _Line, other: _Other | None) -> Dispute | None:
+def _dispute(line: Line, other: Other | None) -> Dispute | None:
     if line.rate is None or line.rate.dispute is None:
         return None
     dispute = line.rate.dispute
-    quantity = line.pricing
+    quantity = line.pricing_quantity()
     if dispute.meter:
         if other is None or other.unknown:
             return Dispute(dispute.basis, None, dispute.reason)

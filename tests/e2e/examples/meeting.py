@@ -21,7 +21,7 @@ from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
 from metering.record import CostRecord
 from metering.settings import Hosting, MeterSettings
-from metering.verify import verify
+from metering.upkeep.verify import verify
 from tests.providers.deepgram import EndpointingDeepgramServer
 from tests.providers.inference import InferenceServer
 from tests.providers.openai_voice import OpenAIPlatform

@@ -20,7 +20,7 @@ from metering.record import CostRecord
 from metering.run import RunInfo
 from metering.settings import Hosting, MeterSettings
 from metering.sweeping import sweep
-from metering.verify import verify
+from metering.upkeep.verify import verify
 from tests.waiting import until
 
 T = TypeVar("T")

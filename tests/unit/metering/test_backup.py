@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from metering.backup import backup
 from metering.errors import BackupError, LedgerError
 from metering.journal import JournalWriter
 from metering.ledger.queries import cost_record, job_ids, run_quantities
 from metering.ledger.store import Ledger
 from metering.outbox import Outbox
-from metering.restore import restore
 from metering.settings import MeterSettings
 from metering.sweeping import sweep
-from metering.verify import verify
+from metering.upkeep.backup import backup
+from metering.upkeep.restore import restore
+from metering.upkeep.verify import verify
 from tests.unit.metering.old import journal_of, old_run, old_usage
 from tests.unit.metering.samples import beat, opening, settings
 
@@ -229,6 +229,7 @@ async def test_an_older_store_is_upgraded(
 
 def _make_it_older(connection: Connection) -> None:
     connection.exec_driver_sql("DROP TABLE prunings")
+    connection.exec_driver_sql("DROP TABLE statements")
     connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
 

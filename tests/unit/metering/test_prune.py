@@ -17,12 +17,12 @@ from metering.ledger.queries import cost_record
 from metering.ledger.store import Ledger
 from metering.ledger.upkeep import prune_usage, pruned_at, refuse_pruned
 from metering.ledger.usage_queries import job_usage
-from metering.prune import Pruned, What, prune
 from metering.run import Run
 from metering.settings import MeterSettings
 from metering.settle import settle_run
 from metering.sweeping import sweep
-from metering.verify import verify
+from metering.upkeep.prune import Pruned, What, prune
+from metering.upkeep.verify import verify
 from tests.unit.metering.old import OLD, journal_of, old_run, old_usage
 from tests.unit.metering.samples import settings
 

@@ -13,6 +13,7 @@ VARIABLES = (
     "TALLYROOM_HOSTING",
     "TALLYROOM_PLAN",
     "TALLYROOM_RATES",
+    "TALLYROOM_GRACE_DAYS",
     "LIVEKIT_URL",
     "LIVEKIT_WORKER_TOKEN",
 )
@@ -43,6 +44,7 @@ def test_everything_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLYROOM_HOSTING", "cloud-agents")
     monkeypatch.setenv("TALLYROOM_PLAN", "livekit/scale")
     monkeypatch.setenv("TALLYROOM_RATES", "mine.toml")
+    monkeypatch.setenv("TALLYROOM_GRACE_DAYS", "0")
     settings = MeterSettings.load()
     assert settings.data_path == Path("/var/lib/meter")
     assert settings.ledger_url == "postgresql+asyncpg://host/base"
@@ -50,6 +52,7 @@ def test_everything_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.resolved_plan == "livekit/scale"
     assert settings.room_provider == "livekit-cloud"
     assert settings.rates == Path("mine.toml")
+    assert settings.grace_days == 0
 
 
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +111,7 @@ def test_an_agent_that_livekit_cloud_hosts(monkeypatch: pytest.MonkeyPatch) -> N
     ("variable", "value", "message"),
     [
         ("TALLYROOM_HOSTING", "moon", r"^TALLYROOM_HOSTING='moon': .*'self', 'cloud'"),
+        ("TALLYROOM_GRACE_DAYS", "-1", r"^TALLYROOM_GRACE_DAYS='-1': .*greater than or equal to 0"),
         ("LIVEKIT_URL", "ws://[::1", r"^LIVEKIT_URL='ws://\[::1': .*Invalid IPv6 URL"),
     ],
 )

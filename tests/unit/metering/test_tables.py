@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from rich.console import Console, RenderableType
 
+from metering.display.records import jobs_table, money, plain, print_record
 from metering.record import CostRecord, JobSummary, list_unrated
 from metering.run import Status
-from metering.tables import jobs_table, money, plain, print_record
 from tests.unit.metering.samples import START, usage
 from tests.unit.metering.test_record import charge, record, unrated
 

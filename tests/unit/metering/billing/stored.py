@@ -1,22 +1,26 @@
-"""Short ways to put jobs into the ledger of a test's folder, and to write its rate file."""
+"""Jobs in the ledger of a test's folder, its rate file, and what is stated of them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
+from metering.ledger import schema
 from metering.ledger.store import Ledger
 from metering.settle import settle_run
 from metering.usage import Usage
 from tests.unit.metering.pricing.builders import usage
+from tests.unit.metering.samples import START, settings
 from tests.unit.metering.samples import run as a_run
-from tests.unit.metering.samples import settings
 
 from .builders import at
+from .commands import run
 
 ON_SHIP = {"hosting": "cloud-agents", "plan": "livekit/ship"}
 
@@ -59,3 +63,24 @@ def rates_file(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch | None =
     if monkeypatch is not None:
         monkeypatch.setenv("TALLYROOM_RATES", str(path))
     return path
+
+
+def stated(*arguments: str) -> Any:
+    """A statement, as it is printed."""
+    result = run("statement", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+def prune(folder: Path, job_id: str) -> None:
+    """Say that a job's usage is gone."""
+
+    async def work() -> None:
+        pruning = {"job_id": job_id, "pruned_at": START, "instances": 1}
+        async with Ledger(settings(folder).ledger_url) as ledger:
+            await ledger.write(
+                lambda connection: connection.execute(insert(schema.prunings), [pruning])
+            )
+
+    asyncio.run(work())

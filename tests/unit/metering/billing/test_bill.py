@@ -171,10 +171,12 @@ def test_credits_are_spent_where_they_apply_those_that_expire_first_before_other
     # 10 of Inference, 480 of audio, 50 of base fee.
     assert [(used.credit.name, used.amount) for used in made.credits] == [
         ("soon", Decimal(2)),
-        ("late", Decimal(3)),
+        # New each month, so lost at its end.
         ("Ship monthly credit", Decimal(5)),
+        ("late", Decimal(3)),
         ("audio", Decimal(480)),
     ]
+    assert [used.left for used in made.credits] == [0, None, 0, 520]
     # What covers anything comes off the base fee first, where nothing else can.
     assert made.usage_cost == 490
     assert made.exact_total == 540 - 490

@@ -2,62 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
-from metering.ledger import schema
-from metering.ledger.store import Ledger
-from metering.settle import settle_run
-from metering.usage import Certainty, Usage
+from metering.usage import Certainty
 from tests.unit.metering.pricing.builders import usage
-from tests.unit.metering.samples import START, settings
-from tests.unit.metering.samples import run as a_run
+from tests.unit.metering.samples import START
 
-from .builders import at
 from .commands import run
+from .stored import prune, session, settled, stated
 
 pytestmark = pytest.mark.usefixtures("environment")
-
-ON_SHIP = {"hosting": "cloud-agents", "plan": "livekit/ship"}
-
-
-def settled(folder: Path, number: int, *usages: Usage, **head: Any) -> None:
-    async def work() -> None:
-        mine = settings(folder)
-        names = {"job_id": f"AJ_{number}", "run_id": f"run_{number}"}
-        async with Ledger(mine.ledger_url) as ledger:
-            await settle_run(a_run(*usages, **ON_SHIP | names | head), ledger, mine)
-
-    asyncio.run(work())
-
-
-def session(minutes: int, ended_at: str = "2026-11-20T10:00Z", **fields: Any) -> Usage:
-    end = at(ended_at)
-    return usage(
-        "agent_session",
-        "livekit-cloud",
-        minutes * 60,
-        started_at=end - timedelta(minutes=minutes),
-        ended_at=end,
-        **fields,
-    )
-
-
-def stated(*arguments: str) -> Any:
-    result = run("statement", *arguments, "--json")
-    assert result.exit_code == 0, result.output
-    assert result.stderr == ""
-    return json.loads(result.stdout)
 
 
 def test_a_month(tmp_path: Path) -> None:
@@ -67,10 +28,29 @@ def test_a_month(tmp_path: Path) -> None:
     answer = stated("2026-11")
 
     assert answer.keys() == {
-        *("schema_version", "status", "period", "timezone", "started_at", "ended_at", "tenant"),
-        *("plan", "hostings", "rate_card", "currency", "lines", "list_cost", "usage_cost"),
+        *("schema_version", "statement_id", "status", "issued_at", "period", "timezone"),
+        *("started_at", "ended_at", "tenant", "plan", "terms", "hostings", "rate_card"),
+        *(
+            "assumptions",
+            "corrections",
+            "uncorrected",
+            "currency",
+            "lines",
+            "list_cost",
+            "usage_cost",
+        ),
         *("base_fee", "commitment_shortfall", "credits", "tax", "exact_total", "rounding"),
-        *("total", "prepaid_used", "due", "unrated", "partial", "jobs", "unallocated", "limits"),
+        *(
+            "total",
+            "prepaid_used",
+            "prepaid_left",
+            "due",
+            "unrated",
+            "partial",
+            "jobs",
+            "unallocated",
+            "limits",
+        ),
     }
     assert (answer["status"], answer["period"], answer["plan"]) == (
         "draft",
@@ -245,14 +225,7 @@ def test_currencies_are_never_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_month_whose_usage_was_pruned_cannot_be_stated(tmp_path: Path) -> None:
     settled(tmp_path, 1, session(1))
 
-    async def prune() -> None:
-        pruning = {"job_id": "AJ_1", "pruned_at": START, "instances": 1}
-        async with Ledger(settings(tmp_path).ledger_url) as ledger:
-            await ledger.write(
-                lambda connection: connection.execute(insert(schema.prunings), [pruning])
-            )
-
-    asyncio.run(prune())
+    prune(tmp_path, "AJ_1")
     result = run("statement", "2026-11")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "the usage of AJ_1 in this period was pruned" in result.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from alembic import command
@@ -10,6 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import JSON, Connection, bindparam, create_engine, make_url, text
 
 from metering.ledger import database
+from metering.ledger.issued import issued_statements
 from metering.ledger.queries import cost_record
 from metering.ledger.schema import SCHEMA_REVISION
 from metering.ledger.store import Ledger
@@ -114,6 +117,28 @@ def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
     statement = text(f"INSERT INTO {table} ({names}) VALUES ({values})")
     json = [bindparam(name, type_=JSON) for name in ("tags", "attributes") if name in row]
     connection.execute(statement.bindparams(*json), row)
+
+
+ROWS_OF_0002: dict[str, dict[str, Any]] = {
+    "prunings": {"job_id": "AJ_1", "pruned_at": ENDED, "instances": 1}
+}
+
+
+async def test_a_store_of_0002_with_data_in_it(store_url: str) -> None:
+    url = make_url(store_url)
+    sync = url if url.get_backend_name() == "sqlite" else url.set(drivername="postgresql+psycopg")
+    engine = create_engine(sync)
+    with engine.begin() as connection:
+        make_store_of("0002", connection)
+        for table, row in (ROWS_OF_0001 | ROWS_OF_0002).items():
+            insert(connection, table, row)
+    async with Ledger(store_url) as ledger:
+        assert await pruned_at(ledger, "AJ_1") == datetime.fromisoformat(ENDED)
+        assert await issued_statements(ledger) == []
+        assert (await cost_record(ledger, "AJ_1")).list_cost == Decimal("0.001")
+    with engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == SCHEMA_REVISION
+    engine.dispose()
 
 
 async def test_a_store_of_0001_with_data_in_it(store_url: str) -> None:

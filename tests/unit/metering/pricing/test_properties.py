@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering.pricing import Charge, Rate, RateCard, load_catalog, rate, totals
 from metering.pricing.exact import EXACT, billed_quantity
 from metering.pricing.rating import Rating
-from metering.usage import Usage
+from metering.usage import Certainty, Usage
 
 from .builders import connection, request, usage
 
@@ -90,6 +92,31 @@ def test_it_does_not_matter_how_it_is_bundled(
     for bundle in (whole[:cut], whole[cut:]):
         rating.add(itertools.chain.from_iterable(bundle))
     assert rating.charges("cost") == rated(list(itertools.chain.from_iterable(whole)))
+
+
+@given(
+    st.lists(llm_requests(), min_size=1, max_size=4),
+    st.lists(quantities, max_size=5),
+    st.sampled_from([Certainty.EXACT, Certainty.BOUNDED, Certainty.PARTIAL]),
+)
+def test_requests_that_look_alike_are_rated_as_each_on_its_own(
+    several: list[list[Usage]], seconds: list[Decimal], certainty: Certainty
+) -> None:
+    usages = [
+        replace(item, instance_id=f"{number}/{item.instance_id}")
+        for number, some in enumerate(several)
+        for item in some
+    ]
+    for number, quantity in enumerate(seconds):
+        both = usage("stt_audio", "deepgram", quantity, model="nova-3", certainty=certainty)
+        life = usage("stt_connection", "deepgram", quantity + 1, model="nova-3")
+        usages += [replace(item, instance_id=f"speech-{number}") for item in (both, life)]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("metering.pricing.rating.is_regular", lambda shares: False)
+        expected = rated(usages)
+
+    assert rated(usages) == expected
 
 
 @given(llm_requests(), st.lists(quantities, max_size=8), st.integers(min_value=0, max_value=8))

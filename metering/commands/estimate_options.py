@@ -11,16 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-from .billing.comparison import without_agents_connections
-from .billing.concurrency import peak_of_starts
-from .billing.pattern import MeetingPattern
-from .clock import utc_now
-from .errors import RateError
-from .pricing.exact import EXACT
-from .pricing.loading import load_card
-from .pricing.plans import Plan, load_plans
-from .pricing.rate_card import RateCard
-from .settings import MeterSettings
+from ..billing.comparison import without_agents_connections
+from ..billing.concurrency import peak_of_starts
+from ..billing.pattern import MeetingPattern
+from ..clock import utc_now
+from ..errors import RateError
+from ..pricing.exact import EXACT
+from ..pricing.loading import load_card
+from ..pricing.plans import Plan, load_plans
+from ..pricing.rate_card import RateCard
+from ..settings import MeterSettings
 
 _LONGEST = Decimal(31 * 24 * 3600)
 _MOST = Decimal(10**12)
@@ -146,6 +146,7 @@ class Asked:
 
     def plan(self, plan: Plan) -> Plan:
         """The plan with the option that was asked for."""
+        plan = plan.on(self.at.date())
         return without_agents_connections(plan) if self.agents_free else plan
 
 

@@ -9,14 +9,14 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from .cli import AsJson, app, console, fail, print_json, run
-from .errors import MeteringError
-from .importing.importer import Imported, Source, import_usage
-from .importing.problems import ImportRefused
-from .importing.rows import Format
-from .layout import Column, Sheet
-from .settings import Hosting, MeterSettings
-from .tables import amount, money, plain
+from ..display.layout import Column, Sheet
+from ..display.records import amount, money, plain
+from ..errors import MeteringError
+from ..importing.importer import Imported, Source, import_usage
+from ..importing.problems import ImportRefused
+from ..importing.rows import Format
+from ..settings import Hosting, MeterSettings
+from .app import AsJson, app, console, fail, print_json, run
 
 _STDIN = "-"
 

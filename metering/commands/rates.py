@@ -9,21 +9,21 @@ from typing import Annotated, Any
 
 import typer
 
-from .billing.card_diff import CardDiff
-from .cli import AsJson, app, console, fail, print_json, run
-from .clock import utc_now
-from .errors import MeteringError, RateError
-from .ledger.store import Ledger
-from .ledger.use_queries import in_use
-from .pricing.loading import load_card
-from .pricing.plans import find_plan, load_plans
-from .pricing.price_book_file import load_price_book
-from .pricing.rate_check import InUse, RateCheck, check_card, uses_of
-from .pricing.rate_list import RateFilter, entry_to_json, list_entries
-from .rate_diff import diff_month
-from .rate_tables import print_check, print_diff, rates_table
-from .settings import MeterSettings
-from .statement_cli import read_period
+from ..billing.card_diff import CardDiff
+from ..clock import utc_now
+from ..display.rates import print_check, print_diff, rates_table
+from ..errors import MeteringError, RateError
+from ..ledger.store import Ledger
+from ..ledger.use_queries import in_use
+from ..pricing.loading import load_card
+from ..pricing.plans import find_plan, load_plans
+from ..pricing.price_book_file import load_price_book
+from ..pricing.rate_check import InUse, RateCheck, check_card, uses_of
+from ..pricing.rate_list import RateFilter, entry_to_json, list_entries
+from ..reports.rate_diff import diff_month
+from ..settings import MeterSettings
+from .app import AsJson, app, console, fail, print_json, run
+from .statement import read_period
 
 rates_app = typer.Typer(help="The prices: list, check and compare them.")
 app.add_typer(rates_app, name="rates")

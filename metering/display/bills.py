@@ -10,15 +10,16 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from .billing.bill import Bill
-from .billing.comparison import CheaperFrom, Offer
-from .billing.month import MonthLine
-from .billing.statement import Statement
+from ..billing.bill import Bill
+from ..billing.comparison import CheaperFrom, Offer
+from ..billing.month import MonthLine
+from ..billing.statement import Statement
+from ..ledger.issued import Issued
+from ..pricing.charges import ChargeState
+from ..reports.groups import Group
+from ..usage import format_decimal
 from .layout import Column, Flow, Sheet
-from .pricing.charges import ChargeState
-from .statements import Group
-from .tables import amount, money, plain
-from .usage import format_decimal
+from .records import amount, money, plain
 
 CSV_COLUMNS = (
     "period",
@@ -49,26 +50,55 @@ def print_statement(console: Console, statement: Statement) -> None:
     console.print(
         _flow(f"{statement.status} statement {period.name} ({period.timezone}) {of}", "bold")
     )
+    if statement.issued_at is not None:
+        console.print(_flow(f"{statement.statement_id}, issued {statement.issued_at:%Y-%m-%d}"))
     hostings = " and ".join(statement.hostings) or "no jobs"
-    how = f"plan {statement.plan.plan_id}, {hostings}, rate card {statement.rate_card}"
+    how = f"plan {_plans(statement)}, {hostings}, rate card {statement.rate_card}"
     console.print(_flow(how))
     print_bill(console, statement.bill)
     for check in statement.limits:
         said = f"{check.limit.replace('_', ' ')}: {check.observed} of {check.allowed} at most"
         style = "red" if check.broken else "dim"
         console.print(Text(said + (", limit broken" if check.broken else ""), style))
+    for one in statement.uncorrected:
+        console.print(_flow(f"{one.statement_id} cannot be corrected: {one.reason}", "yellow"))
+    for assumption in statement.assumptions:
+        console.print(_flow(f"assumed: {assumption}", "dim"))
+
+
+def _plans(statement: Statement) -> str:
+    if len(statement.terms) == 1:
+        return statement.plan_id
+    return ", ".join(
+        f"{term.plan_id} from {term.since} ({term.days} of {term.of_days} days)"
+        for term in statement.terms
+    )
 
 
 def print_bill(console: Console, bill: Bill) -> None:
     """Lines, then the amounts in the order in which they apply."""
     console.print(lines_table(bill.lines))
+    for correction in bill.corrections:
+        console.print()
+        console.print(Text(f"{correction.name}, {correction.period}", "bold"))
+        console.print(lines_table(correction.lines))
+        if beside := correction.beside_lines:
+            said = f"fee, credits, tax and rounding {_signed(beside, bill.currency)}"
+            console.print(Text(said))
     console.print()
     for label, value in _amounts(bill):
         console.print(Text(f"{label} {_signed(value, bill.currency)}"))
-    console.print(Text(f"total {money(bill.total, bill.currency)}", "bold"))
+    console.print(Text(f"total {_signed(bill.total, bill.currency)}", "bold"))
     if bill.prepaid_used:
         console.print(Text(f"prepaid {_signed(-bill.prepaid_used, bill.currency)}"))
-        console.print(Text(f"due {money(bill.due, bill.currency)}", "bold"))
+        console.print(Text(f"due {_signed(bill.due, bill.currency)}", "bold"))
+    for used in bill.credits:
+        if used.left is not None:
+            console.print(
+                Text(f"left of {used.credit.name}: {money(used.left, bill.currency)}", "dim")
+            )
+    if bill.prepaid_left:
+        console.print(Text(f"left prepaid: {money(bill.prepaid_left, bill.currency)}", "dim"))
     for item in bill.unrated:
         named = f"+ unrated: {item.meter}, {item.provider} {item.model}, "
         said = named + f"{amount(item.quantity, item.unit)}: {item.reason}"
@@ -101,6 +131,8 @@ def _amounts(bill: Bill) -> Iterator[tuple[str, Decimal]]:
         yield "tax", bill.tax
     if bill.rounding:
         yield "rounding", bill.rounding
+    for correction in bill.corrections:
+        yield correction.name, correction.amount
 
 
 def lines_table(lines: Iterable[MonthLine]) -> Sheet:
@@ -122,9 +154,12 @@ def lines_table(lines: Iterable[MonthLine]) -> Sheet:
             ("cost",),
         ),
     )
+    lines = list(lines)
+    in_parts = any(line.term for line in lines)
     for line in lines:
         charge = line.charge
         name = charge.meter + "".join(f" {key}={value}" for key, value in charge.attributes.items())
+        name += f" (plan {line.term + 1})" if in_parts else ""
         model = f"{charge.provider} / {charge.model}" if charge.model else charge.provider
         row: list[Text | str] = [plain(name), plain(model), str(charge.instances)]
         if charge.state != "priced":
@@ -169,6 +204,32 @@ def groups_table(groups: Iterable[Group], by: str, currency: str) -> Sheet:
     return sheet
 
 
+def issued_table(issued: Iterable[Issued]) -> Sheet:
+    """One row for each statement that was issued."""
+    sheet = Sheet(
+        (
+            Column("statement", "whole"),
+            Column("month", "whole"),
+            Column("payer"),
+            Column("plan", "whole"),
+            Column("total", "figure"),
+            Column("issued", "whole"),
+        ),
+        stacks=(("statement", "month"), ("payer", "plan"), ("total",), ("issued",)),
+        ruled=False,
+    )
+    for one in issued:
+        sheet.add(
+            one.statement_id,
+            f"{one.period} {one.timezone}",
+            plain(one.tenant or "everybody"),
+            one.plan,
+            money(one.total, one.currency),
+            f"{one.issued_at:%Y-%m-%d}",
+        )
+    return sheet
+
+
 def offers_table(
     offers: Sequence[Offer], crossings: Mapping[tuple[str, str], CheaperFrom]
 ) -> Sheet:
@@ -204,8 +265,18 @@ def statement_csv(statement: Statement) -> str:
     writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     bill = statement.bill
-    others = [(label, value) for label, value in _amounts(bill) if label != "usage"]
+    beside = {one.name: one.beside_lines for one in bill.corrections}
+    others = [
+        (f"{label}: fee, credits, tax, rounding", beside[label])
+        if label in beside
+        else (label, value)
+        for label, value in _amounts(bill)
+        if label != "usage"
+    ]
     rows: list[dict[str, str]] = [_csv_line(line) for line in bill.lines]
+    rows += [
+        _csv_line(line) | {"reason": one.name} for one in bill.corrections for line in one.lines
+    ]
     rows += [
         {"meter": label, "cost": format_decimal(value), "currency": bill.currency}
         for label, value in (*others, ("total", bill.total))

@@ -7,17 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from .billing.margin import MarginRow, Margins
-from .billing.period import Period
-from .cli import AsJson, app, console, print_json, run
-from .layout import Column, Sheet
-from .ledger.store import Ledger
-from .rate_tables import signed
-from .settings import MeterSettings
-from .statement_cli import read_period
-from .tables import money, plain
-from .tenants import MonthMargins, month_margins
-from .usage import format_decimal
+from ..billing.margin import MarginRow, Margins
+from ..billing.period import Period
+from ..display.layout import Column, Sheet
+from ..display.rates import signed
+from ..display.records import money, plain
+from ..ledger.store import Ledger
+from ..reports.tenants import MonthMargins, month_margins
+from ..settings import MeterSettings
+from ..usage import format_decimal
+from .app import AsJson, app, console, print_json, run
+from .statement import read_period
 
 
 class MarginBy(StrEnum):

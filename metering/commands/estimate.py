@@ -8,13 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from .bill_tables import offers_table, print_bill
-from .billing.comparison import Offer, Quote, compare, mean_concurrency, offer_to_json
-from .billing.pattern import bought_bot
-from .billing.rounding import to_currency
-from .billing.statement import bill_to_json
-from .cli import AsJson, app, console, fail, print_json
-from .errors import MeteringError
+from ..billing.comparison import Offer, Quote, compare, mean_concurrency, offer_to_json
+from ..billing.pattern import bought_bot
+from ..billing.rounding import to_currency
+from ..billing.statement_json import bill_to_json
+from ..display.bills import offers_table, print_bill
+from ..display.records import money
+from ..errors import MeteringError
+from ..pricing.plans import find_plan
+from ..settings import Hosting
+from ..usage import format_decimal
+from .app import AsJson, app, console, fail, print_json
 from .estimate_options import (
     Agents,
     AgentsFree,
@@ -41,10 +45,6 @@ from .estimate_options import (
     Tts,
     read_options,
 )
-from .pricing.plans import find_plan
-from .settings import Hosting
-from .tables import money
-from .usage import format_decimal
 
 plans_app = typer.Typer(no_args_is_help=True, help="What the plans would cost.")
 app.add_typer(plans_app, name="plans")

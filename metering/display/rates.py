@@ -8,15 +8,15 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from .billing.card_diff import CardCost, CardDiff
+from ..billing.card_diff import CardCost, CardDiff
+from ..pricing.charge_models import ChargeModel
+from ..pricing.rate_card import Entry, Rate
+from ..pricing.rate_check import InUse, RateCheck
+from ..pricing.rate_list import entry_kind
+from ..units import unit
+from ..usage import format_decimal
 from .layout import Column, Flow, Sheet
-from .pricing.charge_models import ChargeModel
-from .pricing.rate_card import Entry, Rate
-from .pricing.rate_check import InUse, RateCheck
-from .pricing.rate_list import entry_kind
-from .tables import amount, money, plain
-from .units import unit
-from .usage import format_decimal
+from .records import amount, money, plain
 
 
 def rates_table(entries: Iterable[Entry]) -> Sheet:

@@ -6,23 +6,23 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .billing.bill import Bill, make_bill
-from .billing.card_diff import CardDiff, diff_bills
-from .billing.month import add_up_month
-from .billing.month_sum import MonthSum
-from .billing.period import Period
-from .billing.plan_card import card_on_plan
-from .errors import RateError
-from .ledger.period_queries import jobs_with_usage
-from .ledger.store import Ledger
-from .ledger.usage_queries import job_usage
-from .pricing.loading import load_card
-from .pricing.plans import Plan, find_plan, load_plans
-from .pricing.rate_card import RateCard
-from .pricing.rating import rate
-from .settings import MeterSettings
+from ..billing.bill import Bill, make_bill
+from ..billing.card_diff import CardDiff, diff_bills
+from ..billing.month import add_up_month
+from ..billing.month_sum import MonthSum
+from ..billing.period import Period
+from ..billing.plan_card import card_on_plan
+from ..errors import RateError
+from ..ledger.period_queries import jobs_with_usage
+from ..ledger.store import Ledger
+from ..ledger.usage_queries import job_usage
+from ..pricing.loading import load_card
+from ..pricing.plans import Plan, find_plan, load_plans
+from ..pricing.rate_card import RateCard
+from ..pricing.rating import rate
+from ..settings import MeterSettings
+from ..usage import Usage
 from .statements import plan_of
-from .usage import Usage
 
 
 @dataclass(slots=True)

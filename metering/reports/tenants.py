@@ -8,22 +8,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from .billing.bill import make_bill
-from .billing.margin import Margins, TenantMonth, margins
-from .billing.month import JobCharges, add_up_month
-from .billing.period import Period
-from .billing.plan_card import card_on_plan
-from .billing.statement import make_statement
-from .errors import RateError
-from .ledger.period_queries import PeriodJob, jobs_with_usage
-from .ledger.store import Ledger
-from .ledger.usage_queries import job_usage
-from .pricing.loading import load_card
-from .pricing.plans import Plan, find_plan, load_plans
-from .pricing.price_book import PriceBook, PriceTerms, book_card
-from .pricing.price_book_file import load_price_book
-from .settings import MeterSettings
-from .statements import StatedMonth, plan_of, state_month
+from ..billing.bill import make_bill
+from ..billing.margin import Margins, TenantMonth, margins
+from ..billing.month import JobCharges, add_up_month
+from ..billing.period import Period
+from ..billing.plan_card import card_on_plan
+from ..billing.statement import make_statement
+from ..errors import RateError
+from ..ledger.period_queries import PeriodJob, jobs_with_usage
+from ..ledger.store import Ledger
+from ..ledger.usage_queries import job_usage
+from ..pricing.loading import load_card
+from ..pricing.plans import Plan, find_plan, load_plans
+from ..pricing.price_book import PriceBook, PriceTerms, book_card
+from ..pricing.price_book_file import load_price_book
+from ..settings import MeterSettings
+from .statements import Draft, StatedMonth, plan_of, state_month
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ async def state_tenant(
         charged, terms.plan, period, rate_card=books.card.version, tenant=tenant
     )
     days = {job.job_id: period.day_of(job.ended_at).isoformat() for job in charged}
-    return StatedMonth(statement, {job.job_id: job for job in found}, days)
+    return Draft(statement, {job.job_id: job for job in found}, days).stated()
 
 
 async def month_margins(

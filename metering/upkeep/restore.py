@@ -15,14 +15,14 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from ..clock import utc_now
+from ..errors import BackupError
+from ..journal import SUFFIX, try_lock
+from ..ledger.store import Ledger
+from ..settings import MeterSettings
+from ..sweeping import sweep
 from .archive import JOURNALS, OUTBOX, STORE, Manifest, unpack
 from .backup import OUTBOX_FOLDER, store_path
-from .clock import utc_now
-from .errors import BackupError
-from .journal import SUFFIX, try_lock
-from .ledger.store import Ledger
-from .settings import MeterSettings
-from .sweeping import sweep
 
 
 class Restored(BaseModel):

@@ -13,13 +13,13 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from ..clock import utc_now
+from ..errors import BackupError, LedgerError
+from ..journal import MAX_LINE_BYTES, SUFFIX, try_lock
+from ..ledger.database import BUSY_TIMEOUT_SECONDS, advice, parse_url
+from ..settings import MeterSettings
+from ..sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER
 from .archive import JOURNALS, OUTBOX, STORE, ArchiveWriter, Manifest
-from .clock import utc_now
-from .errors import BackupError, LedgerError
-from .journal import MAX_LINE_BYTES, SUFFIX, try_lock
-from .ledger.database import BUSY_TIMEOUT_SECONDS, advice, parse_url
-from .settings import MeterSettings
-from .sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER
 
 OUTBOX_FOLDER = "outbox"
 """Where in the data folder an `Outbox` is looked for."""

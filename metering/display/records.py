@@ -13,10 +13,10 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
+from ..record import CostRecord, JobSummary, RecordCharge, RecordUsage
+from ..run import Status
+from ..usage import format_decimal
 from .layout import Column, Flow, Sheet
-from .record import CostRecord, JobSummary, RecordCharge, RecordUsage
-from .run import Status
-from .usage import format_decimal
 
 _STATUS_STYLES = {
     Status.RUNNING: "cyan",

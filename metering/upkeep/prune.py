@@ -16,13 +16,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from .errors import JournalCorrupt, JournalError
-from .journal import SUFFIX, EntryLines
-from .ledger.store import Ledger
-from .ledger.upkeep import old_usage, prune_usage, run_ends, shipped_heads
-from .run import RunInfo
-from .settings import MeterSettings
-from .sweeping import SETTLED_FOLDER
+from ..errors import JournalCorrupt, JournalError
+from ..journal import SUFFIX, EntryLines
+from ..ledger.store import Ledger
+from ..ledger.upkeep import old_usage, prune_usage, run_ends, shipped_heads
+from ..run import RunInfo
+from ..settings import MeterSettings
+from ..sweeping import SETTLED_FOLDER
 
 _JOURNALS_AT_ONCE = 500
 

@@ -12,20 +12,20 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from .errors import MeteringError
-from .journal import SUFFIX, try_lock
-from .ledger.queries import cost_records, job_ids, run_quantities, unclaimed
-from .ledger.store import Ledger
-from .ledger.upkeep import claimed_since_pruned, not_paid_by_pruned, pruned_at
-from .ledger.usage_queries import job_usage
-from .pricing.exact import EXACT
-from .pricing.loading import load_card
-from .pricing.rate_card import RateCard
-from .pricing.rating import rate
-from .record import RecordCharge
-from .run import read_run
-from .settings import MeterSettings
-from .sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER
+from ..errors import MeteringError
+from ..journal import SUFFIX, try_lock
+from ..ledger.queries import cost_records, job_ids, run_quantities, unclaimed
+from ..ledger.store import Ledger
+from ..ledger.upkeep import claimed_since_pruned, not_paid_by_pruned, pruned_at
+from ..ledger.usage_queries import job_usage
+from ..pricing.exact import EXACT
+from ..pricing.loading import load_card
+from ..pricing.rate_card import RateCard
+from ..pricing.rating import rate
+from ..record import RecordCharge
+from ..run import read_run
+from ..settings import MeterSettings
+from ..sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER
 
 
 class Discrepancy(BaseModel):

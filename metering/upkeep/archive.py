@@ -17,8 +17,8 @@ from typing import IO, Self
 
 from pydantic import BaseModel, ValidationError
 
-from .errors import BackupError
-from .record import Stamp
+from ..errors import BackupError
+from ..record import Stamp
 
 ARCHIVE_FORMAT = 1
 STORE = "ledger.sqlite3"

@@ -1,0 +1,208 @@
+"""`statement` and `plans replay`: what a month comes to, from the jobs that the ledger has."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from ..billing.comparison import Offer, offer_to_json
+from ..billing.period import Period, parse_period
+from ..clock import utc_now
+from ..display.bills import (
+    groups_table,
+    issued_table,
+    offers_table,
+    print_statement,
+    statement_csv,
+)
+from ..errors import AlreadyIssued, RateError, StatementError
+from ..ledger.issued import Issued, issued_statements
+from ..ledger.store import Ledger
+from ..reports.groups import GroupBy
+from ..reports.issuing import issue_month
+from ..reports.replay import replay_month
+from ..reports.statements import StatedMonth, json_text, payer_timezone, state_month
+from ..reports.tenants import state_tenant
+from ..settings import Hosting, MeterSettings
+from ..usage import format_decimal, format_stamp
+from .app import AsJson, app, console, fail, print_json, run
+from .estimate import plans_app
+
+
+class Book(StrEnum):
+    """Whose prices a statement is by."""
+
+    COST = "cost"
+    PRICE = "price"
+
+
+@app.command()
+def statement(
+    month: Annotated[str, typer.Argument(help="The calendar month, YYYY-MM.")],
+    plan: Annotated[
+        str | None, typer.Option(help="The payer's plan; by default the one the jobs ran on.")
+    ] = None,
+    hosting: Annotated[
+        Hosting | None, typer.Option(help="As if all of it had run there; by default as it did.")
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Only this tenant's jobs, as the plan's only payer.")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="The payer's; by default that of what was issued, else UTC.")
+    ] = None,
+    book: Annotated[
+        Book, typer.Option(help="What providers charge us, or what a tenant is charged.")
+    ] = Book.COST,
+    issue: Annotated[
+        bool, typer.Option("--issue", help="Freeze it in the store: it never changes again.")
+    ] = False,
+    early: Annotated[
+        bool, typer.Option("--early", help="Issue it before its days of grace are over.")
+    ] = False,
+    by: Annotated[GroupBy | None, typer.Option(help="Sum the jobs' costs by this, too.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the lines as CSV.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """State a month, issued or in draft: lines, allowances, overage, credits, fee, rounding, total.
+
+    It is a draft until it is issued, and can be issued once TALLYROOM_GRACE_DAYS (3) have passed
+    since the month's end.
+    """
+    if as_csv and (as_json or by is not None):
+        raise typer.BadParameter("give it alone", param_hint="'--csv'")
+    if book is Book.PRICE and (tenant is None or hosting is not None or issue):
+        raise typer.BadParameter(
+            "it needs --tenant, and takes no --hosting and no --issue", param_hint="'--book'"
+        )
+    if issue and hosting is not None:
+        raise typer.BadParameter("what might have been is not issued", param_hint="'--hosting'")
+    if early and not issue:
+        raise typer.BadParameter("it needs --issue", param_hint="'--early'")
+    read_period(month, timezone or "UTC")
+
+    async def work() -> tuple[Period, StatedMonth, str]:
+        settings = MeterSettings.load()
+        async with Ledger(settings.ledger_url) as ledger:
+            period = read_period(month, timezone or await payer_timezone(ledger, tenant))
+            if book is Book.PRICE and tenant is not None:
+                stated = await state_tenant(ledger, settings, period, tenant, plan_id=plan)
+                return period, stated, ""
+            refused = ""
+            if issue:
+                try:
+                    now, payer = utc_now(), {"plan_id": plan, "tenant": tenant}
+                    stated = await issue_month(
+                        ledger, settings, period, now=now, early=early, **payer
+                    )
+                    return period, stated, ""
+                except AlreadyIssued as error:
+                    refused = str(error)
+            wanted = None if refused else plan
+            stated = await state_month(
+                ledger,
+                settings,
+                period,
+                plan_id=wanted,
+                hosting=hosting,
+                tenant=tenant,
+                by_purpose=by is GroupBy.PURPOSE,
+            )
+            return period, stated, refused
+
+    period, stated, refused = run(work)
+    _print(period, stated, by, as_csv=as_csv, as_json=as_json)
+    if refused:
+        fail(refused)
+
+
+def _print(
+    period: Period, stated: StatedMonth, by: GroupBy | None, *, as_csv: bool, as_json: bool
+) -> None:
+    found = stated.statement
+    try:
+        groups = stated.groups(by) if by is not None else []
+    except StatementError as error:
+        fail(str(error))
+    if as_json and (found is None or by is None):
+        sys.stdout.write(stated.text)
+    elif as_json:
+        listed = [group.to_json() for group in groups]
+        print_json(json.loads(stated.text) | {"by": str(by), "groups": listed})
+    elif found is None:
+        typer.echo(f"no statement for {period.name}: nothing is due, and nothing is unrated")
+    elif as_csv:
+        sys.stdout.write(statement_csv(found))
+    else:
+        print_statement(console(), found)
+        if by is not None:
+            console().print()
+            console().print(groups_table(groups, by, found.bill.currency))
+
+
+@app.command()
+def statements(
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the statements that were issued, first to last."""
+
+    async def work() -> list[Issued]:
+        async with Ledger(MeterSettings.load().ledger_url) as ledger:
+            return await issued_statements(ledger, tenant)
+
+    found = run(work)
+    if as_json:
+        sys.stdout.write(json_text([_head(one) for one in found]))
+    elif found:
+        console().print(issued_table(found))
+    else:
+        typer.echo("no statement was issued yet")
+
+
+def _head(issued: Issued) -> dict[str, Any]:
+    return {
+        "statement_id": issued.statement_id,
+        "book": issued.book,
+        "tenant": issued.tenant,
+        "period": issued.period,
+        "timezone": issued.timezone,
+        "plan": issued.plan,
+        "currency": issued.currency,
+        "total": format_decimal(issued.total),
+        "issued_at": format_stamp(issued.issued_at),
+    }
+
+
+@plans_app.command("replay")
+def replay(
+    month: Annotated[str, typer.Argument(help="The calendar month, YYYY-MM.")],
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,
+    timezone: Annotated[str, typer.Option(help="The payer's, as Europe/Zurich.")] = "UTC",
+    as_json: AsJson = False,
+) -> None:
+    """Replay a month of the ledger on every plan and hosting: limits first, then price."""
+    period = read_period(month, timezone)
+
+    async def work() -> list[Offer]:
+        settings = MeterSettings.load()
+        async with Ledger(settings.ledger_url) as ledger:
+            return await replay_month(ledger, settings, period, tenant=tenant)
+
+    offers = run(work)
+    if as_json:
+        print_json({"offers": [offer_to_json(offer, None) for offer in offers]})
+    else:
+        console().print(offers_table(offers, {}))
+
+
+def read_period(month: str, timezone: str) -> Period:
+    """The month that a command was asked for; one that is none is wrong usage."""
+    try:
+        return parse_period(month, timezone)
+    except RateError as error:
+        raise typer.BadParameter(str(error)) from None

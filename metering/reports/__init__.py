@@ -1,0 +1,1 @@
+"""From the ledger to what a month comes to: statements, tenants, what-ifs."""

@@ -1,0 +1,1 @@
+"""Keeping the records: checked, backed up, restored, pruned."""
