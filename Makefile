@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup server demo test test-unit test-fast lint format types lock lock-check \
+.PHONY: help setup server focus demo test test-unit test-fast lint format types lock lock-check \
         dockerfile bench clean
 
 VENV := .venv
@@ -32,10 +32,13 @@ setup:  ## everything in .venv, pinned by hash; quick the second time
 server:  ## setup, and livekit-server: LIVEKIT_URL, PATH, or built once into a cache
 	$(call SETUP,--server)
 
+focus: setup  ## the FOCUS validator, in an environment of its own
+	@$(RUN) -m scripts.focus
+
 demo: server  ## hold a metered meeting and show its bill
 	@$(RUN) -m demo
 
-test: server  ## all tests, those against the real server included
+test: server focus  ## all tests, those against the real server included
 	@$(RUN) -m pytest $(ARGS)
 
 test-unit: setup  ## the tests that need no server and no network

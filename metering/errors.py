@@ -11,6 +11,8 @@
     |   |-- JobNotFound     no such job in the store
     |   `-- UsagePruned     what would have to be rated again is gone
     |-- BackupError         a backup that cannot be made, read, or restored here
+    |-- ImportRefused       a file with rows that are wrong; nothing of it was stored
+    |-- ExportError         a file for another system that cannot be written
     |-- OutboxError         something owed to another system that cannot be kept or read
     `-- SettingsError       a setting that cannot be used
 
@@ -20,6 +22,11 @@ catches at all. Messages name the offending value and what to do about it.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .importing.problems import Problems
 
 
 class MeteringError(Exception):
@@ -64,6 +71,20 @@ class UsagePruned(LedgerError):
 
 class BackupError(MeteringError):
     """A backup that cannot be made, read, or restored here."""
+
+
+class ImportRefused(MeteringError):
+    """A file of which nothing was stored, because of what is wrong with some of its rows."""
+
+    def __init__(self, name: str, problems: Problems) -> None:
+        rows = "one row is" if problems.rows == 1 else f"{problems.rows} rows are"
+        super().__init__(f"{name}: {rows} wrong, and nothing was stored; correct them and repeat")
+        self.name = name
+        self.problems = problems
+
+
+class ExportError(MeteringError):
+    """A file for another system that cannot be written."""
 
 
 class OutboxError(MeteringError):

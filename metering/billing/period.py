@@ -55,6 +55,10 @@ class Period:
         """The payer's date at an instant."""
         return ended_at.astimezone(_zone(self.timezone)).date()
 
+    def start_of(self, day: date) -> datetime:
+        """The first instant of a day, of this month or another, in its time zone."""
+        return _midnight(day, _zone(self.timezone))
+
 
 def parse_period(text: str, timezone: str = "UTC") -> Period:
     """The month that `text` names, YYYY-MM.
@@ -68,13 +72,14 @@ def parse_period(text: str, timezone: str = "UTC") -> Period:
         raise RateError(f"period {text!r} is no month; write YYYY-MM, as 2026-11")
     zone = _zone(timezone)
     following = (year + 1, 1) if month == 12 else (year, month + 1)
-    return Period(year, month, timezone, _midnight(year, month, zone), _midnight(*following, zone))
+    start, end = (_midnight(date(*first, 1), zone) for first in ((year, month), following))
+    return Period(year, month, timezone, start, end)
 
 
-def _midnight(year: int, month: int, zone: tzinfo) -> datetime:
-    # Where clocks are set back over midnight it comes twice, and the month begins at the first;
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    # Where clocks are set back over midnight it comes twice, and the day begins at the first;
     # where they are set forward over it, the offset before gives the very instant of the change.
-    return datetime(year, month, 1, tzinfo=zone, fold=0).astimezone(UTC)
+    return datetime(day.year, day.month, day.day, tzinfo=zone, fold=0).astimezone(UTC)
 
 
 def _zone(name: str) -> tzinfo:

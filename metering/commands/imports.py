@@ -11,9 +11,8 @@ import typer
 
 from ..display.layout import Column, Sheet
 from ..display.records import amount, money, plain
-from ..errors import MeteringError
+from ..errors import ImportRefused, MeteringError
 from ..importing.importer import Imported, Source, import_usage
-from ..importing.problems import ImportRefused
 from ..importing.rows import Format
 from ..settings import Hosting, MeterSettings
 from .app import AsJson, app, console, fail, print_json, run

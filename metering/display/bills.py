@@ -20,6 +20,7 @@ from ..reports.groups import Group
 from ..usage import format_decimal
 from .layout import Column, Flow, Sheet
 from .records import amount, money, plain
+from .spreadsheet import inert
 
 CSV_COLUMNS = (
     "period",
@@ -39,8 +40,6 @@ CSV_COLUMNS = (
     "currency",
     "reason",
 )
-
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def print_statement(console: Console, statement: Statement) -> None:
@@ -297,17 +296,3 @@ def _csv_line(line: MonthLine) -> dict[str, str]:
             "cost": format_decimal(line.cost),
         }
     return row
-
-
-def inert(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: a stranger chose the tenant's name.
-
-    A number of ours may be negative, and stays one.
-    """
-    if not cell.startswith(_STARTS_A_FORMULA):
-        return cell
-    try:
-        Decimal(cell)
-    except ArithmeticError:
-        return f"'{cell}"
-    return cell

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
-from ..errors import MeteringError
+from ..errors import ImportRefused, MeteringError
 from ..ledger.adding import JOBS_AT_ONCE, Added, NewJob, add_jobs
 from ..ledger.store import Ledger
 from ..pricing.exact import EXACT, ZERO
@@ -27,7 +27,7 @@ from ..run import AnyRun
 from ..settings import Hosting, MeterSettings
 from ..settle import rate_grown
 from .fields import FIELDS, Known, read_fields
-from .problems import Fault, ImportRefused, Problems, RowRefused
+from .problems import Fault, Problems, RowRefused
 from .rows import Format, read_rows
 from .staging import Staging
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import MeteringError
-
 _SHOWN_CHARACTERS = 80
 
 
@@ -69,16 +67,6 @@ class Problems:
                 continue
             value = None if fault.value is None else _shown(fault.value)
             self.told.append(Problem(line, fault.field, value, fault.advice))
-
-
-class ImportRefused(MeteringError):
-    """A file of which nothing was stored, because of what is wrong with some of its rows."""
-
-    def __init__(self, name: str, problems: Problems) -> None:
-        rows = "one row is" if problems.rows == 1 else f"{problems.rows} rows are"
-        super().__init__(f"{name}: {rows} wrong, and nothing was stored; correct them and repeat")
-        self.name = name
-        self.problems = problems
 
 
 def _shown(value: object) -> str:

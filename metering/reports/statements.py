@@ -13,7 +13,7 @@ from ..billing.allocation import JobCost
 from ..billing.balances import Balances
 from ..billing.period import Period
 from ..billing.sharing import add_up
-from ..billing.statement import Statement, bill_terms, state_terms
+from ..billing.statement import Statement, TermCharges, bill_terms, state_terms
 from ..billing.statement_json import statement_to_json
 from ..errors import RateError, StatementError
 from ..ledger.issued import Issued, frozen_statement, issued_statements
@@ -142,6 +142,8 @@ class Draft:
     jobs: Mapping[str, PeriodJob]
     days: Mapping[str, str]
     by_purpose: Sequence[JobCost] | None = None
+    terms: Sequence[TermCharges] = ()
+    """What each job was charged on each of the plan's terms."""
 
     def groupings(self) -> dict[GroupBy, list[Group]]:
         """The jobs by everything that they can be put together by."""
@@ -212,8 +214,9 @@ async def draft_month(
     purposes = None
     if by_purpose:
         purposes = bill_terms(charged.charges_by_purpose(), period, other_credits=offered).jobs
+    terms = charged.charges()
     statement = state_terms(
-        charged.charges(),
+        terms,
         period,
         rate_card=catalog.version,
         tenant=tenant or "",
@@ -223,7 +226,8 @@ async def draft_month(
         corrections=due.corrections,
         uncorrected=due.uncorrected,
     )
-    return Draft(statement, {job.job_id: job for job in found}, charged.days(), purposes)
+    jobs = {job.job_id: job for job in found}
+    return Draft(statement, jobs, charged.days(), purposes, terms)
 
 
 def _plans_by_day(

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from metering.errors import RateError
+from metering.errors import ImportRefused, RateError
 from metering.importing.importer import Imported, Source, import_usage
-from metering.importing.problems import ImportRefused
 from metering.importing.rows import Format
 from metering.ledger import schema
 from metering.ledger.adding import JOBS_AT_ONCE

@@ -1,0 +1,1 @@
+"""Months for other systems, in formats that they define."""
