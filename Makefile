@@ -67,6 +67,8 @@ dockerfile: setup  ## check the Dockerfile as far as that goes without a contain
 bench: setup  ## print the benchmarks' tables; docs/benchmarks.md says what they mean
 	@$(RUN) -m benchmarks.overhead
 	@$(RUN) -m benchmarks.end_of_job
+	@$(RUN) -m benchmarks.rating
+	@$(RUN) -m benchmarks.statement
 	@$(RUN) -m benchmarks.growth $(if $(LARGEST),--largest $(LARGEST))
 
 clean:  ## what set-up and the tools made; never data/
