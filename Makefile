@@ -35,8 +35,9 @@ server:  ## setup, and livekit-server: LIVEKIT_URL, PATH, or built once into a c
 demo: server  ## hold a metered meeting and show its bill
 	@$(RUN) -m demo
 
+# Two at a time: meetings mostly wait. On two cores they take 10 minutes so, and 18 one by one.
 test: server  ## all tests, those against the real server included
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-unit: setup  ## the tests that need no server and no network
 	@$(RUN) -m pytest tests/unit $(ARGS)
