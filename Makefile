@@ -38,8 +38,9 @@ focus: setup  ## the FOCUS validator, in an environment of its own
 demo: server  ## hold a metered meeting and show its bill
 	@$(RUN) -m demo
 
+# Two at a time: meetings mostly wait. On two cores they take 10 minutes so, and 18 one by one.
 test: server focus  ## all tests, those against the real server included
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-unit: setup  ## the tests that need no server and no network
 	@$(RUN) -m pytest tests/unit $(ARGS)
@@ -70,6 +71,8 @@ dockerfile: setup  ## check the Dockerfile as far as that goes without a contain
 bench: setup  ## print the benchmarks' tables; docs/benchmarks.md says what they mean
 	@$(RUN) -m benchmarks.overhead
 	@$(RUN) -m benchmarks.end_of_job
+	@$(RUN) -m benchmarks.rating
+	@$(RUN) -m benchmarks.statement
 	@$(RUN) -m benchmarks.growth $(if $(LARGEST),--largest $(LARGEST))
 
 clean:  ## what set-up and the tools made; never data/

@@ -19,8 +19,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from metering.billing.period import parse_period
+from metering.clock import utc_now
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
+from metering.reports.statements import state_month
 from metering.sweeping import settle_journal
 
 from .jobs import settings, write_journal
@@ -28,6 +31,8 @@ from .report import percentile, print_machine, print_table
 
 _REPEATS = 20
 _INSTANCES_OF_STORED = 4
+_MOST_STATED = 100_000
+"""A statement that says what each job cost holds them all."""
 _INSTANCES_OF_NEXT = 40
 _TABLES = ("jobs", "runs", "usage", "claims", "ratings", "charges")
 _OF_EACH_JOB = ("job_id", "run_id", "instance_id")
@@ -100,6 +105,26 @@ def use_store(folder: Path, size: int) -> dict[str, float]:
     return asyncio.run(measure()) | {"before": before, "peak": peak_bytes()}
 
 
+def state_one(folder: Path, size: int) -> dict[str, float]:
+    """In a process of its own: state the month of a store with so many jobs, job by job."""
+    mine = settings(folder)
+
+    async def state() -> int:
+        async with Ledger(mine.ledger_url) as ledger:
+            stated = await state_month(ledger, mine, parse_period(f"{utc_now():%Y-%m}", "UTC"))
+        return len(stated.statement.bill.jobs) if stated.statement else 0
+
+    before = peak_bytes()
+    began = time.perf_counter()
+    found = asyncio.run(state())
+    return {
+        "seconds": time.perf_counter() - began,
+        "jobs": found,
+        "before": before,
+        "peak": peak_bytes(),
+    }
+
+
 async def _median(repeats: int, work: Callable[[], Awaitable[object]]) -> float:
     seconds = []
     for _ in range(repeats):
@@ -136,7 +161,7 @@ def _copied(name: str) -> str:
     return f'"{name}"'
 
 
-_IN_CHILD = {"settle": settle_one, "show": show_one, "use": use_store}
+_IN_CHILD = {"settle": settle_one, "show": show_one, "use": use_store, "state": state_one}
 
 
 def in_child(what: str, folder: Path, size: int) -> dict[str, float]:
@@ -184,9 +209,17 @@ def measure_jobs(folder: Path, sizes: list[int]) -> list[list[str]]:
                 f"{(place / 'ledger.sqlite3').stat().st_size / 1e6:,.0f} MB",
                 *(f"{used[what] * 1000:,.1f} ms" for what in ("settle", "list", "show")),
                 _grown(used),
+                *_stated(place, size),
             ]
         )
     return rows
+
+
+def _stated(place: Path, size: int) -> list[str]:
+    if size > _MOST_STATED:
+        return ["-", "-"]
+    stated = in_child("state", place, size)
+    return [f"{stated['seconds']:,.1f} s", _grown(stated)]
 
 
 def _grown(measured: dict[str, Any]) -> str:
@@ -219,7 +252,7 @@ def main() -> None:
             f"jobs of {_INSTANCES_OF_STORED} instances in one SQLite store; medians of"
             f" {min(_REPEATS, sizes[0])}: the next job of {_INSTANCES_OF_NEXT} settled, the newest"
             " 50 listed, one shown",
-            ["jobs", "store", "settle", "list", "show", "peak"],
+            ["jobs", "store", "settle", "list", "show", "peak", "month stated", "its peak"],
             measure_jobs(folder, sizes),
         )
 

@@ -57,6 +57,10 @@ class AlreadyIssued(StatementError):
     """This payer has a statement of this month."""
 
 
+class DocumentError(MeteringError):
+    """A document that cannot be made or written."""
+
+
 class LedgerError(MeteringError):
     """The store could not be opened, read or written."""
 

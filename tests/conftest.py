@@ -8,11 +8,15 @@ import pytest
 
 _TESTS = Path(__file__).resolve().parent
 _KINDS = ("unit", "protocol", "e2e")
+_TOGETHER = {"examples": "metering", "metering": "metering"}
+"""Whose tests share a server where several run at once; all others share another."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_TESTS):
-            kind = item.path.relative_to(_TESTS).parts[0]
+            kind, folder = item.path.relative_to(_TESTS).parts[:2]
             if kind in _KINDS:
                 item.add_marker(kind)
+            if kind == "e2e":
+                item.add_marker(pytest.mark.xdist_group(_TOGETHER.get(folder, "meetings")))

@@ -8,7 +8,7 @@ An instance was rounded up on its own when it was rated: nothing here rounds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,16 +16,13 @@ from ..errors import RateError
 from ..pricing.charge_models import ChargeModel, MonthTerms
 from ..pricing.charges import Charge, ChargeState
 from ..pricing.exact import EXACT, ZERO, convert
-from ..pricing.parts import WORSE
 from ..pricing.plans import Allowance, OverageTiers, Plan
 from ..units import unit
-from ..usage import Certainty
+from .charge_sum import ChargeSum, LineKey, line_key
 from .month_terms import PricePart, TermsPool
 
 Bucket = tuple[str, str]
 """Provider and meter: what an allowance, a tier or a credit is for."""
-
-LineKey = tuple[str, str, str, tuple[tuple[str, str], ...], str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,50 +158,21 @@ class _Line:
     """
 
     first: Charge
+    sums: ChargeSum
     bucket: Bucket
     pool: _Pool | None
     factor: Decimal
     terms_pool: TermsPool | None = None
     past: Decimal = ZERO
-    instances: int = 0
-    consumed: Decimal = ZERO
-    pricing: Decimal = ZERO
-    list_cost: Decimal = ZERO
-    certainty: Certainty = Certainty.EXACT
-    disputed_cost: Decimal | None = ZERO
     allowance_used: Decimal = ZERO
     beyond: Decimal = ZERO
     overage: dict[Decimal | None, TierCost] = field(default_factory=dict)
 
-    def add(self, charge: Charge) -> None:
-        self.instances += charge.instances
-        self.consumed = EXACT.add(self.consumed, charge.consumed_quantity)
-        if charge.pricing_quantity is not None and charge.list_cost is not None:
-            self.pricing = EXACT.add(self.pricing, charge.pricing_quantity)
-            self.list_cost = EXACT.add(self.list_cost, charge.list_cost)
-        if WORSE[charge.certainty] > WORSE[self.certainty]:
-            self.certainty = charge.certainty
-        disputed = charge.disputed
-        if disputed is None or disputed.list_cost is None or self.disputed_cost is None:
-            self.disputed_cost = None
-        else:
-            self.disputed_cost = EXACT.add(self.disputed_cost, disputed.list_cost)
-
     def finished(self) -> MonthLine:
-        first = self.first
-        priced = first.state is ChargeState.PRICED
-        disputed = first.disputed
-        charge = replace(
-            first,
-            instances=self.instances,
-            consumed_quantity=self.consumed,
-            pricing_quantity=self.pricing if priced else None,
-            list_cost=self.list_cost if priced else None,
-            certainty=self.certainty,
-            disputed=disputed and replace(disputed, list_cost=self.disputed_cost),
-        )
+        first, charge = self.first, self.sums.summed()
         if self.pool is None and self.terms_pool is None:
-            overage = (_at_rate(first, self.pricing),) if self.pricing else ()
+            priced = charge.pricing_quantity
+            overage = (_at_rate(first, priced),) if priced else ()
             return MonthLine(charge, overage=overage)
         terms = first.month_terms
         if self.terms_pool and terms and terms.charge_model is ChargeModel.VOLUME and self.past:
@@ -238,7 +206,7 @@ def add_up_month(jobs: Iterable[JobCharges], plan: Plan) -> Month:
             line = lines.get(key)
             if line is None:
                 line = lines[key] = _new_line(charge, plan, pools, terms_pools)
-            line.add(charge)
+            line.sums.add(charge)
             if charge.list_cost is None:
                 unrated += charge.state is ChargeState.UNRATED
                 continue
@@ -261,8 +229,9 @@ def _new_line(
 ) -> _Line:
     bucket = charge.provider, charge.meter
     if charge.pricing_unit is None:
-        return _Line(charge, bucket, None, ZERO)
-    line = _Line(charge, bucket, _pool(plan, pools, charge), unit(charge.pricing_unit).factor)
+        return _Line(charge, ChargeSum(charge), bucket, None, ZERO)
+    factor = unit(charge.pricing_unit).factor
+    line = _Line(charge, ChargeSum(charge), bucket, _pool(plan, pools, charge), factor)
     terms: MonthTerms | None = charge.month_terms
     if terms is not None and (line.pool is None or line.pool.tiers is None):
         line.terms_pool = terms_pools.setdefault(terms.pool, TermsPool())
@@ -338,19 +307,6 @@ def _together(one: TierCost, other: TierCost) -> TierCost:
 
 def _first(item: tuple[LineKey, Charge]) -> LineKey:
     return item[0]
-
-
-def line_key(charge: Charge) -> LineKey:
-    """What charges have in common that are one line of a month."""
-    return (
-        charge.meter,
-        charge.provider,
-        charge.model,
-        tuple(sorted(charge.attributes.items())),
-        charge.state,
-        charge.rate_id or "",
-        charge.reason,
-    )
 
 
 def _currency(lines: Sequence[MonthLine], plan: Plan) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +20,7 @@ from ..display.bills import (
     print_statement,
     statement_csv,
 )
-from ..errors import AlreadyIssued, RateError, StatementError
+from ..errors import AlreadyIssued, DocumentError, RateError, StatementError
 from ..ledger.issued import Issued, issued_statements
 from ..ledger.store import Ledger
 from ..reports.groups import GroupBy
@@ -66,6 +67,9 @@ def statement(
     ] = False,
     by: Annotated[GroupBy | None, typer.Option(help="Sum the jobs' costs by this, too.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the lines as CSV.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write it as a document: .html or .pdf.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """State a month, issued or in draft: lines, allowances, overage, credits, fee, rounding, total.
@@ -75,6 +79,8 @@ def statement(
     """
     if as_csv and (as_json or by is not None):
         raise typer.BadParameter("give it alone", param_hint="'--csv'")
+    if output is not None and output.suffix.lower() not in (".html", ".pdf"):
+        raise typer.BadParameter(f"{output} is neither .html nor .pdf", param_hint="'--output'")
     if book is Book.PRICE and (tenant is None or hosting is not None or issue):
         raise typer.BadParameter(
             "it needs --tenant, and takes no --hosting and no --issue", param_hint="'--book'"
@@ -115,9 +121,32 @@ def statement(
             return period, stated, refused
 
     period, stated, refused = run(work)
-    _print(period, stated, by, as_csv=as_csv, as_json=as_json)
+    if output is None:
+        _print(period, stated, by, as_csv=as_csv, as_json=as_json)
+    else:
+        _write(period, stated, output)
     if refused:
         fail(refused)
+
+
+def _write(period: Period, stated: StatedMonth, output: Path) -> None:
+    from ..documents.render import html, pdf
+    from ..documents.statement_view import view_statement
+
+    found = stated.statement
+    if found is None:
+        fail(f"no statement for {period.name}: nothing is due, and nothing is unrated")
+    view = view_statement(found, stated.groups(GroupBy.DAY))
+    try:
+        if output.suffix.lower() == ".pdf":
+            output.write_bytes(pdf(view, found.issued_at or period.end))
+        else:
+            output.write_text(html(view), "utf-8")
+    except DocumentError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"cannot write {output}: {error.strerror}")
+    typer.echo(f"{output.absolute()}")
 
 
 def _print(

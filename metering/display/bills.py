@@ -82,15 +82,15 @@ def print_bill(console: Console, bill: Bill) -> None:
         console.print(Text(f"{correction.name}, {correction.period}", "bold"))
         console.print(lines_table(correction.lines))
         if beside := correction.beside_lines:
-            said = f"fee, credits, tax and rounding {_signed(beside, bill.currency)}"
+            said = f"fee, credits, tax and rounding {signed(beside, bill.currency)}"
             console.print(Text(said))
     console.print()
-    for label, value in _amounts(bill):
-        console.print(Text(f"{label} {_signed(value, bill.currency)}"))
-    console.print(Text(f"total {_signed(bill.total, bill.currency)}", "bold"))
+    for label, value in bill_amounts(bill):
+        console.print(Text(f"{label} {signed(value, bill.currency)}"))
+    console.print(Text(f"total {signed(bill.total, bill.currency)}", "bold"))
     if bill.prepaid_used:
-        console.print(Text(f"prepaid {_signed(-bill.prepaid_used, bill.currency)}"))
-        console.print(Text(f"due {_signed(bill.due, bill.currency)}", "bold"))
+        console.print(Text(f"prepaid {signed(-bill.prepaid_used, bill.currency)}"))
+        console.print(Text(f"due {signed(bill.due, bill.currency)}", "bold"))
     for used in bill.credits:
         if used.left is not None:
             console.print(
@@ -115,11 +115,13 @@ def _flow(text: str, style: str = "") -> Flow:
     return Flow([Text(part.plain, style) for part in plain(text).split()])
 
 
-def _signed(value: Decimal, currency: str) -> str:
+def signed(value: Decimal, currency: str) -> str:
+    """An amount that may be below 0."""
     return ("-" if value < 0 else "") + money(abs(value), currency)
 
 
-def _amounts(bill: Bill) -> Iterator[tuple[str, Decimal]]:
+def bill_amounts(bill: Bill) -> Iterator[tuple[str, Decimal]]:
+    """What a bill adds up to its total, in the order in which it applies."""
     yield "usage", bill.usage_cost
     yield "base fee", bill.base_fee
     if bill.shortfall:
@@ -269,7 +271,7 @@ def statement_csv(statement: Statement) -> str:
         (f"{label}: fee, credits, tax, rounding", beside[label])
         if label in beside
         else (label, value)
-        for label, value in _amounts(bill)
+        for label, value in bill_amounts(bill)
         if label != "usage"
     ]
     rows: list[dict[str, str]] = [_csv_line(line) for line in bill.lines]

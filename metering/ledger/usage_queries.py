@@ -6,6 +6,7 @@ claimed it. What is rated, stated and shown is decided here, once.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -42,6 +43,7 @@ def _claimed() -> Select[Any]:
 
 
 _CLAIMED = _claimed().order_by(
+    schema.usage.c.job_id,
     schema.usage.c.started_at,
     schema.usage.c.meter,
     schema.usage.c.instance_id,
@@ -80,6 +82,9 @@ _NEWEST_CHARGES = (
 )
 
 
+_JOBS_AT_ONCE = 200
+
+
 class ToRate(NamedTuple):
     """What a job is rated by, apart from its usage, and which runs that usage is of."""
 
@@ -98,6 +103,26 @@ async def job_usage(ledger: Ledger, job_id: str) -> list[Usage]:
     return await ledger.read(
         lambda connection: [to_usage(row) for row in claimed_usage(connection, job_id)]
     )
+
+
+async def each_job_usage(
+    ledger: Ledger, job_ids: Sequence[str], take: Callable[[str, list[Usage]], object]
+) -> None:
+    """Hand over what `job_usage` returns of each job that has any, one job at a time.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+
+    def read(connection: Connection, some: Sequence[str]) -> None:
+        streaming = connection.execution_options(yield_per=ROWS_AT_ONCE)
+        rows = streaming.execute(_CLAIMED, {"of_jobs": some}).mappings()
+        for job_id, its_rows in groupby(rows, key=lambda row: str(row["job_id"])):
+            take(job_id, [to_usage(row) for row in _best(its_rows)])
+
+    for start in range(0, len(job_ids), _JOBS_AT_ONCE):
+        some = job_ids[start : start + _JOBS_AT_ONCE]
+        await ledger.read(functools.partial(read, some=some))
 
 
 async def read_to_rate(

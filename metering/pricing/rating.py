@@ -57,6 +57,7 @@ class Rating:
     lines: dict[LineKey, Line] = field(default_factory=dict)
     others: dict[LineKey, Other] = field(default_factory=dict)
     _shapes: dict[ShapeKey, Shape | None] = field(default_factory=dict)
+    _seen_once: set[ShapeKey] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         room_provider(self.hosting)
@@ -76,15 +77,24 @@ class Rating:
                 requests[key] = [usage]
         with _exactly():
             for request in requests.values():
-                key_of_shape = shape_key(request)
-                if key_of_shape not in self._shapes:
-                    if len(self._shapes) >= _SHAPES_LIMIT:
-                        self._shapes.clear()
-                    self._shapes[key_of_shape] = self._shape(request)
-                shape = self._shapes[key_of_shape]
+                shape = self._known_shape(request)
                 if shape is None or not shape.add(request):
                     self._add_request(request)
                     self._add_other_bases(request)
+
+    def _known_shape(self, request: Sequence[Usage]) -> Shape | None:
+        key = shape_key(request)
+        if key not in self._shapes:
+            # To find it takes longer than to rate a request: it pays from the second on.
+            seen_before = key in self._seen_once
+            self._seen_once.add(key)
+            if not seen_before:
+                return None
+            if len(self._shapes) >= _SHAPES_LIMIT:
+                self._shapes.clear()
+                self._seen_once.clear()
+            self._shapes[key] = self._shape(request)
+        return self._shapes[key]
 
     def _shape(self, usages: Sequence[Usage]) -> Shape | None:
         """What becomes of every request like this one; None where its quantities decide that."""

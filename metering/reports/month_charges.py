@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -15,12 +14,12 @@ from ..billing.statement import TermCharges
 from ..billing.terms import Term, terms_of
 from ..ledger.period_queries import PeriodJob
 from ..ledger.store import Ledger
-from ..ledger.usage_queries import job_usage
 from ..pricing.hosting import as_hosted
 from ..pricing.plans import Plan
 from ..pricing.rate_card import RateCard
 from ..pricing.rating import rate
 from ..usage import Usage
+from .month_usage import read_month
 
 
 @dataclass(slots=True)
@@ -146,11 +145,9 @@ async def charge(
     Raises:
         LedgerError: the store cannot be read.
     """
-    for job in jobs:
-        usages = [
-            usage for usage in await job_usage(ledger, job.job_id) if period.holds(usage.ended_at)
-        ]
-        # Another observation of an instance ended in the period than the one that counts.
-        if usages:
-            for charged in options:
-                await asyncio.to_thread(charged.add, job, usages)
+
+    def rate_on_all(job: PeriodJob, usages: list[Usage]) -> None:
+        for charged in options:
+            charged.add(job, usages)
+
+    await read_month(ledger, period, jobs, rate_on_all)

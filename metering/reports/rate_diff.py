@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,15 +12,15 @@ from ..billing.month_sum import MonthSum
 from ..billing.period import Period
 from ..billing.plan_card import card_on_plan
 from ..errors import RateError
-from ..ledger.period_queries import jobs_with_usage
+from ..ledger.period_queries import PeriodJob, jobs_with_usage
 from ..ledger.store import Ledger
-from ..ledger.usage_queries import job_usage
 from ..pricing.loading import load_card
 from ..pricing.plans import Plan, find_plan, load_plans
 from ..pricing.rate_card import RateCard
 from ..pricing.rating import rate
 from ..settings import MeterSettings
 from ..usage import Usage
+from .month_usage import read_month
 from .statements import plan_of
 
 
@@ -83,10 +82,10 @@ async def diff_month(
     found = await jobs_with_usage(ledger, period.start, period.end, tenant)
     its_plan = plan_id or plan_of(found, settings)
     present, new = _Side.of(settings.rates, its_plan), _Side.of(new_file, its_plan)
-    for job in found:
-        usages = [
-            usage for usage in await job_usage(ledger, job.job_id) if period.holds(usage.ended_at)
-        ]
+
+    def rate_on_both(job: PeriodJob, usages: list[Usage]) -> None:
         for side in (present, new):
-            await asyncio.to_thread(side.add, usages, job.hosting)
+            side.add(usages, job.hosting)
+
+    await read_month(ledger, period, found, rate_on_both)
     return diff_bills(present.bill(period), new.bill(period), present.version, new.version)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from ..billing.statement import make_statement
 from ..errors import RateError
 from ..ledger.period_queries import PeriodJob, jobs_with_usage
 from ..ledger.store import Ledger
-from ..ledger.usage_queries import job_usage
 from ..pricing.loading import load_card
 from ..pricing.plans import Plan, find_plan, load_plans
 from ..pricing.price_book import PriceBook, PriceTerms, book_card
 from ..pricing.price_book_file import load_price_book
 from ..settings import MeterSettings
+from ..usage import Usage
+from .month_usage import read_month
 from .statements import Draft, StatedMonth, plan_of, state_month
 
 
@@ -96,9 +96,12 @@ async def state_tenant(
         )
     terms = books.terms(chosen)
     charged: list[JobCharges] = []
-    for job in found:
-        made, _ = await _charged(ledger, period, job, terms)
-        charged += made
+    await read_month(
+        ledger,
+        period,
+        found,
+        lambda job, usages: charged.append(_sell(job, usages, terms)[0]),
+    )
     statement = make_statement(
         charged, terms.plan, period, rate_card=books.card.version, tenant=tenant
     )
@@ -129,6 +132,14 @@ async def month_margins(
     for job in found:
         by_tenant[job.tenant].append(job)
     not_sold: set[tuple[str, str]] = set()
+    charged: dict[str, list[JobCharges]] = defaultdict(list)
+
+    def sell(job: PeriodJob, usages: list[Usage]) -> None:
+        made, left_out = _sell(job, usages, books.terms(customers[job.tenant]))
+        charged[job.tenant].append(made)
+        not_sold.update(left_out)
+
+    await read_month(ledger, period, [job for job in found if job.tenant in customers], sell)
     months = []
     for tenant in sorted({*by_tenant, *customers}):
         jobs = by_tenant.get(tenant, [])
@@ -137,12 +148,7 @@ async def month_margins(
             months.append(TenantMonth(tenant=tenant, job_ids=job_ids))
             continue
         terms = books.terms(customers[tenant])
-        charged: list[JobCharges] = []
-        for job in jobs:
-            made, left_out = await _charged(ledger, period, job, terms)
-            charged += made
-            not_sold |= left_out
-        months.append(_tenant_month(tenant, job_ids, terms.plan, charged, period))
+        months.append(_tenant_month(tenant, job_ids, terms.plan, charged[tenant], period))
     bill = None if cost.statement is None else cost.statement.bill
     return MonthMargins(margins(months, bill), books.card.version, tuple(sorted(not_sold)))
 
@@ -154,20 +160,10 @@ def _tenant_month(
     return TenantMonth(tenant=tenant, job_ids=job_ids, plan=plan, bill=bill)
 
 
-async def _charged(
-    ledger: Ledger, period: Period, job: PeriodJob, terms: PriceTerms
-) -> tuple[list[JobCharges], frozenset[tuple[str, str]]]:
-    """What a tenant is charged for a job, if anything of it is in the period."""
-    usages = [
-        usage for usage in await job_usage(ledger, job.job_id) if period.holds(usage.ended_at)
-    ]
-    if not usages:
-        return [], frozenset()
-
-    def work() -> tuple[list[JobCharges], frozenset[tuple[str, str]]]:
-        sold = terms.charges(usages, job.hosting)
-        ended_at = max(usage.ended_at for usage in usages)
-        made = JobCharges(job_id=job.job_id, ended_at=ended_at, charges=sold.charges)
-        return [made], sold.not_sold
-
-    return await asyncio.to_thread(work)
+def _sell(
+    job: PeriodJob, usages: list[Usage], terms: PriceTerms
+) -> tuple[JobCharges, frozenset[tuple[str, str]]]:
+    """What a tenant is charged for a job, and what of it nobody buys."""
+    sold = terms.charges(usages, job.hosting)
+    ended_at = max(usage.ended_at for usage in usages)
+    return JobCharges(job_id=job.job_id, ended_at=ended_at, charges=sold.charges), sold.not_sold

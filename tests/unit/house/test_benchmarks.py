@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[3]
         ),
         ("end_of_job", ["--no-postgres"], ["Tallyroom on SQLite", "bare sqlite3"]),
         ("growth", [], ["20", "40"]),
+        ("rating", [], ["Tallyroom, with its charges", "genai-prices, calc_price", "200"]),
+        ("statement", [], ["10", "100", "1,000"]),
     ],
 )
 def test_a_benchmark_prints_its_table(program: str, options: list[str], rows: list[str]) -> None:
