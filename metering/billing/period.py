@@ -53,7 +53,15 @@ class Period:
 
     def day_of(self, ended_at: datetime) -> date:
         """The payer's date at an instant."""
-        return ended_at.astimezone(_zone(self.timezone)).date()
+        return self.local(ended_at).date()
+
+    def local(self, at: datetime) -> datetime:
+        """An instant on the payer's clock."""
+        return at.astimezone(_zone(self.timezone))
+
+    def midnight(self, day: date) -> datetime:
+        """When a day of the payer's begins, in UTC."""
+        return _midnight(day.year, day.month, _zone(self.timezone), day.day)
 
 
 def parse_period(text: str, timezone: str = "UTC") -> Period:
@@ -71,10 +79,10 @@ def parse_period(text: str, timezone: str = "UTC") -> Period:
     return Period(year, month, timezone, _midnight(year, month, zone), _midnight(*following, zone))
 
 
-def _midnight(year: int, month: int, zone: tzinfo) -> datetime:
+def _midnight(year: int, month: int, zone: tzinfo, day: int = 1) -> datetime:
     # Where clocks are set back over midnight it comes twice, and the month begins at the first;
     # where they are set forward over it, the offset before gives the very instant of the change.
-    return datetime(year, month, 1, tzinfo=zone, fold=0).astimezone(UTC)
+    return datetime(year, month, day, tzinfo=zone, fold=0).astimezone(UTC)
 
 
 def _zone(name: str) -> tzinfo:

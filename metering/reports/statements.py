@@ -247,8 +247,12 @@ async def payers_month(
     plan_id: str | None,
     hosting: str | None,
     tenant: str | None,
+    *,
+    before: Sequence[PeriodJob] = (),
 ) -> PayersMonth:
     """Read all that a payer's month depends on beside its usage; as `draft_month`.
+
+    A month that has no jobs yet is on the plan of those `before`.
 
     Raises:
         LedgerError: as `state_month`.
@@ -257,7 +261,7 @@ async def payers_month(
     plans = load_plans(settings.rates)
     account = load_account(settings.rates).of(tenant or "")
     found = await jobs_with_usage(ledger, period.start, period.end, tenant)
-    plan_on = _plans_by_day(plans, account, plan_id, found, settings)
+    plan_on = _plans_by_day(plans, account, plan_id, found or before, settings)
     hosting_on = _hostings_by_day(account)
     catalog = load_card(settings.rates)
     statements = await read_figures(ledger, issued)
