@@ -16,13 +16,18 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 PLAIN_METHOD = (
-    "each day to come is drawn from whole days that were, of its weekday where three are known, and"
+    "each day to come is drawn from whole days that were, of its weekday where six are known, and"
     " today's rest from what came after this time of day; every replay goes through the plan, and"
-    " the median, the tenth and the ninetieth percentile of their totals are shown"
+    " the median of their totals is shown, with the 5th lowest and the 5th highest of them"
 )
 
-_ENOUGH = 3
-"""So many days of a kind say something about the next one."""
+_WEEKDAYS = 6
+_OF_A_KIND = 3
+"""So many days say something about the next one: of its weekday, or of its part of the week.
+
+Few days vary less among themselves than the days to come will: with three of a weekday instead of
+six, fewer months ended within their range.
+"""
 
 _SATURDAY = 5
 
@@ -30,15 +35,15 @@ _SATURDAY = 5
 def like(day: date, history: Sequence[date]) -> list[date]:
     """The days that one to come may be like.
 
-    Those of its weekday if there are three, else, of Monday to Friday or of the weekend, those of
-    the same kind if there are three, else all.
+    Those of its weekday if there are six, else, of Monday to Friday or of the weekend, those of the
+    same kind if there are three, else all.
     """
     same_weekday = [one for one in history if one.weekday() == day.weekday()]
-    if len(same_weekday) >= _ENOUGH:
+    if len(same_weekday) >= _WEEKDAYS:
         return same_weekday
     weekend = day.weekday() >= _SATURDAY
     same_kind = [one for one in history if (one.weekday() >= _SATURDAY) is weekend]
-    return same_kind if len(same_kind) >= _ENOUGH else list(history)
+    return same_kind if len(same_kind) >= _OF_A_KIND else list(history)
 
 
 def replays(
