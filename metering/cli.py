@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from .commands import advice, estimate, forecast, jobs, margin, rates, statement, upkeep
+from .commands import (
+    advice,
+    estimate,
+    forecast,
+    jobs,
+    margin,
+    rates,
+    replay,
+    statement,
+    upkeep,
+)
 from .commands.app import AsJson, app, fail, print_json
 
 __all__ = ["AsJson", "app", "fail", "main", "print_json"]
 
-_FAMILIES = (jobs, upkeep, estimate, statement, advice, forecast, rates, margin)
+_FAMILIES = (jobs, upkeep, estimate, statement, replay, advice, forecast, rates, margin)
 """In the order in which help lists them."""
 
 
