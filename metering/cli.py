@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from .commands import estimate, exports, imports, jobs, margin, rates, statement, upkeep
+from .commands import (
+    advice,
+    estimate,
+    exports,
+    forecast,
+    imports,
+    jobs,
+    margin,
+    rates,
+    replay,
+    statement,
+    upkeep,
+)
 from .commands.app import AsJson, app, fail, print_json
 
 __all__ = ["AsJson", "app", "fail", "main", "print_json"]
 
-_FAMILIES = (jobs, upkeep, estimate, statement, rates, margin, imports, exports)
+_FAMILIES = (
+    jobs,
+    upkeep,
+    estimate,
+    statement,
+    replay,
+    advice,
+    forecast,
+    rates,
+    margin,
+    imports,
+    exports,
+)
 """In the order in which help lists them."""
 
 

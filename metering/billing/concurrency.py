@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 from ..pricing.hosting import LIVEKIT_CLOUD
 from ..usage import Usage
 
 Interval = tuple[datetime, datetime]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +33,38 @@ class LimitCheck:
 
 def peak(intervals: Iterable[Interval]) -> int:
     """The most that ran at once; what ends at the instant another starts does not overlap it."""
-    edges: list[tuple[datetime, int]] = []
+    spans = _Spans()
     for start, end in intervals:
+        spans.add(start, end)
+    return spans.peak()
+
+
+class _Spans:
+    """Many intervals in little memory: a month has one for every connection of every meeting."""
+
+    __slots__ = ("_ends", "_starts")
+
+    def __init__(self) -> None:
+        self._starts, self._ends = array("q"), array("q")
+
+    def add(self, start: datetime, end: datetime) -> None:
+        """One more; what takes no time overlaps nothing."""
         if end > start:
-            edges += [(start, 1), (end, -1)]
-    edges.sort()
-    most = now = 0
-    for _, step in edges:
-        now += step
-        most = max(most, now)
-    return most
+            self._starts.append((start - _EPOCH) // _MICROSECOND)
+            self._ends.append((end - _EPOCH) // _MICROSECOND)
+
+    def peak(self) -> int:
+        """The most that ran at once."""
+        ends = sorted(self._ends)
+        most = ended = 0
+        for begun, start in enumerate(sorted(self._starts), 1):
+            while ends[ended] <= start:
+                ended += 1
+            most = max(most, begun - ended)
+        return most
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PeakWatch:
     """Collects when a month's instances ran, for the limits that LiveKit Cloud's plans have.
 
@@ -49,14 +72,14 @@ class PeakWatch:
     were.
     """
 
-    sessions: list[Interval]
-    connections: list[Interval]
-    inference: list[Interval]
+    sessions: _Spans
+    connections: _Spans
+    inference: _Spans
 
     @classmethod
     def empty(cls) -> PeakWatch:
         """Nothing seen yet."""
-        return cls([], [], [])
+        return cls(_Spans(), _Spans(), _Spans())
 
     def add(self, usages: Iterable[Usage], hosting: str) -> None:
         """See some instances of a job that ran under this hosting.
@@ -66,18 +89,18 @@ class PeakWatch:
         for usage in usages:
             span = usage.started_at, usage.ended_at
             if usage.meter == "agent_session" and hosting == "cloud-agents":
-                self.sessions.append(span)
+                self.sessions.add(*span)
             elif usage.meter == "participant_connection" and usage.provider == LIVEKIT_CLOUD:
-                self.connections.append(span)
+                self.connections.add(*span)
             elif usage.meter == "stt_connection" and usage.provider == "livekit":
-                self.inference.append(span)
+                self.inference.add(*span)
 
     def peaks(self) -> Mapping[str, int]:
         """By the limit's name in the plan."""
         return {
-            "concurrent_agents": peak(self.sessions),
-            "connections": peak(self.connections),
-            "inference_stt": peak(self.inference),
+            "concurrent_agents": self.sessions.peak(),
+            "connections": self.connections.peak(),
+            "inference_stt": self.inference.peak(),
         }
 
 

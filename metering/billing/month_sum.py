@@ -30,9 +30,13 @@ class MonthSum:
                 line = self.lines[key] = ChargeSum(charge)
             line.add(charge)
 
+    def charges(self) -> dict[LineKey, Charge]:
+        """One charge for each line."""
+        return {key: line.summed() for key, line in self.lines.items()}
+
     def as_job(self) -> list[JobCharges]:
         """All of it as a month's one job, or no job where nothing was charged."""
         if not self.lines:
             return []
-        charges = tuple(line.summed() for line in self.lines.values())
+        charges = tuple(self.charges().values())
         return [JobCharges(job_id="", ended_at=datetime.min.replace(tzinfo=UTC), charges=charges)]

@@ -53,7 +53,11 @@ class Period:
 
     def day_of(self, ended_at: datetime) -> date:
         """The payer's date at an instant."""
-        return ended_at.astimezone(_zone(self.timezone)).date()
+        return self.local(ended_at).date()
+
+    def local(self, at: datetime) -> datetime:
+        """An instant on the payer's clock."""
+        return at.astimezone(_zone(self.timezone))
 
     def start_of(self, day: date) -> datetime:
         """The first instant of a day, of this month or another, in its time zone."""

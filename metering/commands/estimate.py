@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -14,154 +13,66 @@ from ..billing.rounding import to_currency
 from ..billing.statement_json import bill_to_json
 from ..display.bills import offers_table, print_bill
 from ..display.records import money
-from ..errors import MeteringError
 from ..pricing.plans import find_plan
 from ..settings import Hosting
 from ..usage import format_decimal
 from .app import AsJson, app, console, fail, print_json
-from .estimate_options import (
-    Agents,
-    AgentsFree,
-    Asked,
-    ByConnection,
-    Characters,
-    Gigabytes,
-    HeldOpen,
-    InputTokens,
-    Llm,
-    Meetings,
-    Minutes,
-    OfficeDays,
-    OfficeHours,
-    On,
-    OutputTokens,
-    Peak,
-    People,
-    PerMinute,
-    Speech,
-    Starts,
-    Stt,
-    SttPrice,
-    Tts,
-    read_options,
-)
+from .estimate_options import Asked, asks_for_a_pattern
 
 plans_app = typer.Typer(no_args_is_help=True, help="What the plans would cost.")
 app.add_typer(plans_app, name="plans")
 
 
-def _try(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except MeteringError as error:
-        fail(str(error))
-
-
 @app.command()
+@asks_for_a_pattern
 def estimate(
-    meetings: Meetings,
-    minutes: Minutes,
-    people: People,
+    asked: Asked,
     plan: Annotated[str | None, typer.Option(help="By default TALLYROOM_PLAN's.")] = None,
     hosting: Annotated[Hosting | None, typer.Option(help="By default as set.")] = None,
-    agents: Agents = 1,
-    speech: Speech = "1",  # type: ignore[assignment]
-    held_open: HeldOpen = False,
-    stt: Stt = None,
-    stt_price: SttPrice = None,
-    stt_by_connection: ByConnection = False,
-    llm: Llm = None,
-    llm_input_tokens: InputTokens = 0,
-    llm_output_tokens: OutputTokens = 0,
-    tts: Tts = None,
-    tts_characters: Characters = 0,
-    per_minute: PerMinute = None,
-    gb: Gigabytes = "0",  # type: ignore[assignment]
-    agents_connect_free: AgentsFree = False,
-    starts: Starts = None,
-    peak: Peak = None,
-    office_days: OfficeDays = 22,
-    office_hours: OfficeHours = 8,
-    on: On = None,
     as_json: AsJson = False,
 ) -> None:
     """Estimate what a month of equal meetings costs on a plan, a bought bot's price beside it."""
-    options = dict(locals())
-
-    def work() -> None:
-        asked = read_options(options)
-        its_plan = find_plan(asked.plans, plan or asked.settings.resolved_plan)
-        its_hosting = str(hosting or asked.settings.resolved_hosting)
-        if its_plan.hostings and its_hosting not in its_plan.hostings:
-            fail(
-                f"plan {its_plan.plan_id!r} is for hosting {' or '.join(its_plan.hostings)},"
-                f" not {its_hosting}; name both with --plan and --hosting"
-            )
-        chosen = asked.plan(its_plan)
-        quote = Quote.of(asked.pattern, asked.card, chosen, its_hosting, asked.at)
-        offer = quote.offer(asked.pattern, asked.peak)
-        if offer.refusals:
-            fail("; ".join(offer.refusals))
-        if as_json:
-            print_json(_estimate_json(asked, offer))
-        else:
-            _print_estimate(asked, offer)
-
-    _try(work)
+    its_plan = find_plan(asked.plans, plan or asked.settings.resolved_plan)
+    its_hosting = str(hosting or asked.settings.resolved_hosting)
+    if its_plan.hostings and its_hosting not in its_plan.hostings:
+        fail(
+            f"plan {its_plan.plan_id!r} is for hosting {' or '.join(its_plan.hostings)},"
+            f" not {its_hosting}; name both with --plan and --hosting"
+        )
+    chosen = asked.plan(its_plan)
+    quote = Quote.of(asked.pattern, asked.card, chosen, its_hosting, asked.at)
+    offer = quote.offer(asked.pattern, asked.peak)
+    if offer.refusals:
+        fail("; ".join(offer.refusals))
+    if as_json:
+        print_json(_estimate_json(asked, offer))
+    else:
+        _print_estimate(asked, offer)
 
 
 @plans_app.command("compare")
-def compare_plans(
-    meetings: Meetings,
-    minutes: Minutes,
-    people: People,
-    agents: Agents = 1,
-    speech: Speech = "1",  # type: ignore[assignment]
-    held_open: HeldOpen = False,
-    stt: Stt = None,
-    stt_price: SttPrice = None,
-    stt_by_connection: ByConnection = False,
-    llm: Llm = None,
-    llm_input_tokens: InputTokens = 0,
-    llm_output_tokens: OutputTokens = 0,
-    tts: Tts = None,
-    tts_characters: Characters = 0,
-    per_minute: PerMinute = None,
-    gb: Gigabytes = "0",  # type: ignore[assignment]
-    agents_connect_free: AgentsFree = False,
-    starts: Starts = None,
-    peak: Peak = None,
-    office_days: OfficeDays = 22,
-    office_hours: OfficeHours = 8,
-    on: On = None,
-    as_json: AsJson = False,
-) -> None:
+@asks_for_a_pattern
+def compare_plans(asked: Asked, as_json: AsJson = False) -> None:
     """Compare a month of equal meetings on every plan and hosting: limits first, then price."""
-    options = dict(locals())
-
-    def work() -> None:
-        asked = read_options(options)
-        offers, crossings = compare(
-            asked.pattern,
-            asked.card,
-            [asked.plan(plan) for plan in asked.plans.values()],
-            peak=asked.peak,
-            at=asked.at,
-        )
-        contracts = [plan.plan_id for plan in asked.plans.values() if plan.by_contract]
-        if as_json:
-            listed = [
-                offer_to_json(offer, crossings.get((offer.plan.plan_id, offer.hosting)))
-                for offer in offers
-            ]
-            print_json({"offers": listed, "by_contract": contracts, **_about(asked)})
-            return
-        console().print(offers_table(offers, crossings))
-        for name in contracts:
-            typer.echo(f"{name} is by contract: write its terms into your own rate file")
-        _print_about(asked)
-
-    _try(work)
+    offers, crossings = compare(
+        asked.pattern,
+        asked.card,
+        [asked.plan(plan) for plan in asked.plans.values()],
+        peak=asked.peak,
+        at=asked.at,
+    )
+    contracts = [plan.plan_id for plan in asked.plans.values() if plan.by_contract]
+    if as_json:
+        listed = [
+            offer_to_json(offer, crossings.get((offer.plan.plan_id, offer.hosting)))
+            for offer in offers
+        ]
+        print_json({"offers": listed, "by_contract": contracts, **_about(asked)})
+        return
+    console().print(offers_table(offers, crossings))
+    for name in contracts:
+        typer.echo(f"{name} is by contract: write its terms into your own rate file")
+    _print_about(asked)
 
 
 def _about(asked: Asked) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from decimal import Decimal, InvalidOperation
@@ -15,12 +17,13 @@ from ..billing.comparison import without_agents_connections
 from ..billing.concurrency import peak_of_starts
 from ..billing.pattern import MeetingPattern
 from ..clock import utc_now
-from ..errors import RateError
+from ..errors import MeteringError, RateError
 from ..pricing.exact import EXACT
 from ..pricing.loading import load_card
 from ..pricing.plans import Plan, load_plans
 from ..pricing.rate_card import RateCard
 from ..settings import MeterSettings
+from .app import fail
 
 _LONGEST = Decimal(31 * 24 * 3600)
 _MOST = Decimal(10**12)
@@ -150,8 +153,32 @@ class Asked:
         return without_agents_connections(plan) if self.agents_free else plan
 
 
-def read_options(options: Mapping[str, Any]) -> Asked:
-    """The options of a command, by the names of its parameters.
+def read_options(
+    *,
+    meetings: Meetings,
+    minutes: Minutes,
+    people: People,
+    agents: Agents = 1,
+    speech: Speech = Decimal(1),
+    held_open: HeldOpen = False,
+    stt: Stt = None,
+    stt_price: SttPrice = None,
+    stt_by_connection: ByConnection = False,
+    llm: Llm = None,
+    llm_input_tokens: InputTokens = 0,
+    llm_output_tokens: OutputTokens = 0,
+    tts: Tts = None,
+    tts_characters: Characters = 0,
+    per_minute: PerMinute = None,
+    gb: Gigabytes = Decimal(0),
+    agents_connect_free: AgentsFree = False,
+    starts: Starts = None,
+    peak: Peak = None,
+    office_days: OfficeDays = 22,
+    office_hours: OfficeHours = 8,
+    on: On = None,
+) -> Asked:
+    """What the options of a pattern of meetings come to; these are all of them.
 
     Raises:
         typer.BadParameter: options that contradict each other or cannot be.
@@ -159,41 +186,62 @@ def read_options(options: Mapping[str, Any]) -> Asked:
     """
     try:
         pattern = MeetingPattern(
-            meetings=options["meetings"],
-            seconds=options["minutes"],
-            people=options["people"],
-            agents=options["agents"],
-            speech=options["speech"],
-            held_open=options["held_open"],
-            stt=options["stt"],
-            stt_price=options["stt_price"],
-            stt_billing="connection" if options["stt_by_connection"] else "audio",
-            llm=options["llm"],
-            llm_input_tokens=options["llm_input_tokens"],
-            llm_output_tokens=options["llm_output_tokens"],
-            tts=options["tts"],
-            tts_characters=options["tts_characters"],
-            per_minute=_per_minute(options["per_minute"] or ()),
-            gigabytes=options["gb"],
-            office_days=options["office_days"],
-            office_hours=options["office_hours"],
+            meetings=meetings,
+            seconds=minutes,
+            people=people,
+            agents=agents,
+            speech=speech,
+            held_open=held_open,
+            stt=stt,
+            stt_price=stt_price,
+            stt_billing="connection" if stt_by_connection else "audio",
+            llm=llm,
+            llm_input_tokens=llm_input_tokens,
+            llm_output_tokens=llm_output_tokens,
+            tts=tts,
+            tts_characters=tts_characters,
+            per_minute=_per_minute(per_minute or ()),
+            gigabytes=gb,
+            office_days=office_days,
+            office_hours=office_hours,
         )
     except RateError as error:
         raise typer.BadParameter(str(error)) from None
-    if options["stt"] is not None and options["stt_price"] is not None:
+    if stt is not None and stt_price is not None:
         raise typer.BadParameter("give a model or a price, not both", param_hint="'--stt-price'")
-    if options["stt_by_connection"] and options["stt_price"] is None:
+    if stt_by_connection and stt_price is None:
         raise typer.BadParameter("it needs --stt-price", param_hint="'--stt-by-connection'")
-    if options["starts"] is not None and options["peak"] is not None:
+    if starts is not None and peak is not None:
         raise typer.BadParameter("give starts or a peak, not both", param_hint="'--peak'")
-    peak, peak_from = _peak(pattern, options["starts"], options["peak"])
-    day = options["on"]
-    at = utc_now() if day is None else datetime.combine(day.date(), time(), UTC)
+    most, most_from = _peak(pattern, starts, peak)
+    at = utc_now() if on is None else datetime.combine(on.date(), time(), UTC)
     settings = MeterSettings.load()
     card, plans = load_card(settings.rates), load_plans(settings.rates)
-    return Asked(
-        pattern, options["agents_connect_free"], peak, peak_from, at, card, plans, settings
-    )
+    return Asked(pattern, agents_connect_free, most, most_from, at, card, plans, settings)
+
+
+def asks_for_a_pattern(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of `read_options` before its own.
+
+    Its first parameter is what they come to. What cannot be done is one line on stderr and exit
+    code 1.
+    """
+    shared = inspect.signature(read_options, eval_str=True).parameters
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+    @functools.wraps(command)
+    def asking(**options: Any) -> None:
+        pattern = {name: options.pop(name) for name in shared}
+        try:
+            command(read_options(**pattern), **options)
+        except MeteringError as error:
+            fail(str(error))
+
+    keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+    # What typer makes the command line of.
+    signature = inspect.Signature([*shared.values(), *keywords])
+    asking.__signature__ = signature  # type: ignore[attr-defined]
+    return asking
 
 
 def _per_minute(given: Iterable[str]) -> dict[str, Decimal]:

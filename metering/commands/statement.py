@@ -1,4 +1,4 @@
-"""`statement` and `plans replay`: what a month comes to, from the jobs that the ledger has."""
+"""`statement`: what a month comes to, from the jobs that the ledger has."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ..billing.comparison import Offer, offer_to_json
 from ..billing.period import Period, parse_period
 from ..clock import utc_now
 from ..display.bills import (
     groups_table,
     issued_table,
-    offers_table,
     print_statement,
     statement_csv,
 )
@@ -25,13 +23,11 @@ from ..ledger.issued import Issued, issued_statements
 from ..ledger.store import Ledger
 from ..reports.groups import GroupBy
 from ..reports.issuing import issue_month
-from ..reports.replay import replay_month
 from ..reports.statements import StatedMonth, json_text, payer_timezone, state_month
 from ..reports.tenants import state_tenant
 from ..settings import Hosting, MeterSettings
 from ..usage import format_decimal, format_stamp
 from .app import AsJson, app, console, fail, print_json, run
-from .estimate import plans_app
 
 
 class Book(StrEnum):
@@ -205,28 +201,6 @@ def _head(issued: Issued) -> dict[str, Any]:
         "total": format_decimal(issued.total),
         "issued_at": format_stamp(issued.issued_at),
     }
-
-
-@plans_app.command("replay")
-def replay(
-    month: Annotated[str, typer.Argument(help="The calendar month, YYYY-MM.")],
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,
-    timezone: Annotated[str, typer.Option(help="The payer's, as Europe/Zurich.")] = "UTC",
-    as_json: AsJson = False,
-) -> None:
-    """Replay a month of the ledger on every plan and hosting: limits first, then price."""
-    period = read_period(month, timezone)
-
-    async def work() -> list[Offer]:
-        settings = MeterSettings.load()
-        async with Ledger(settings.ledger_url) as ledger:
-            return await replay_month(ledger, settings, period, tenant=tenant)
-
-    offers = run(work)
-    if as_json:
-        print_json({"offers": [offer_to_json(offer, None) for offer in offers]})
-    else:
-        console().print(offers_table(offers, {}))
 
 
 def read_period(month: str, timezone: str) -> Period:

@@ -232,9 +232,17 @@ def issued_table(issued: Iterable[Issued]) -> Sheet:
 
 
 def offers_table(
-    offers: Sequence[Offer], crossings: Mapping[tuple[str, str], CheaperFrom]
+    offers: Sequence[Offer],
+    crossings: Mapping[tuple[str, str], CheaperFrom],
+    as_used: Mapping[tuple[str, str], Offer] | None = None,
 ) -> Sheet:
-    """One row for each plan and hosting, those that hold the meetings first."""
+    """One row for each plan and hosting, those that hold the meetings first.
+
+    Args:
+        offers: in their order.
+        crossings: from where on another plan is cheaper, by plan and hosting.
+        as_used: what each would be with the models that were used; none if these were.
+    """
     sheet = Sheet(
         (
             Column("plan", "whole"),
@@ -250,6 +258,9 @@ def offers_table(
         crossing = crossings.get((offer.plan.plan_id, offer.hosting))
         if offer.fits and crossing is not None and crossing.meetings is not None:
             remarks.append(f"{crossing.other} from {crossing.meetings} meetings")
+        before = (as_used or {}).get((offer.plan.plan_id, offer.hosting))
+        if before is not None and before.fits:
+            remarks.insert(0, f"{money(before.bill.total, before.bill.currency)} as used")
         if offer.bill.unrated:
             missing = sorted({item.meter for item in offer.bill.unrated})
             remarks.append(f"without {', '.join(missing)}: unrated")

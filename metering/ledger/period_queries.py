@@ -61,6 +61,20 @@ async def jobs_with_usage(
     return await ledger.read(read)
 
 
+async def first_ended(ledger: Ledger, tenant: str | None = None) -> datetime | None:
+    """When the first instance of all that the ledger has ended; None where it has none.
+
+    Raises:
+        LedgerError: the store cannot be read.
+    """
+    usage, jobs = schema.usage, schema.jobs
+    query = select(func.min(usage.c.ended_at))
+    if tenant is not None:
+        query = query.join(jobs, jobs.c.job_id == usage.c.job_id).where(jobs.c.tenant == tenant)
+    found: datetime | None = await ledger.read(lambda connection: connection.scalar(query))
+    return found
+
+
 def _newest_ratings(connection: Connection, job_ids: list[str]) -> dict[str, tuple[str, str]]:
     ratings = schema.ratings
     newest: dict[str, tuple[str, str]] = {}

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from ..billing.concurrency import PeakWatch
 from ..billing.month import JobCharges
 from ..billing.period import Period
+from ..billing.placement import Placement
 from ..billing.plan_card import card_on_plan
 from ..billing.statement import TermCharges
 from ..billing.terms import Term, terms_of
@@ -62,16 +63,16 @@ class ChargedMonth:
         self.hosting = hosting
         self.hostings: set[str] = set()
         self.ended: dict[str, datetime] = {}
-        self._hosting_on = hosting_on if hosting is None else None
         self._by_purpose = by_purpose
-        self._parts = [
-            _Part(term, card_on_plan(catalog, term.plan)) for term in terms_of(period, plan_on)
-        ]
+        terms = terms_of(period, plan_on)
+        self._placement = Placement(period, terms, hosting, hosting_on)
+        self._parts = [_Part(term, card_on_plan(catalog, term.plan)) for term in terms]
 
     def add(self, job: PeriodJob, usages: list[Usage]) -> None:
         """Rate what a job has in the month."""
         self.ended[job.job_id] = max(usage.ended_at for usage in usages)
-        for part, hosting, some in self._placed(job, usages):
+        for number, hosting, some in self._placement.place(job.hosting, usages):
+            part = self._parts[number]
             if hosting != job.hosting or self.hosting is not None:
                 some = as_hosted(some, hosting)
             self.hostings.add(hosting)
@@ -84,24 +85,6 @@ class ChargedMonth:
                     replace(_rated(part, job, hosting, ended_at, of_purpose), purpose=purpose)
                     for purpose, of_purpose in _purposes(some)
                 ]
-
-    def _placed(
-        self, job: PeriodJob, usages: list[Usage]
-    ) -> Iterable[tuple[_Part, str, list[Usage]]]:
-        """An instance is charged by the plan, and under the hosting, of the day it ends on."""
-        ran = self.hosting or job.hosting
-        if len(self._parts) == 1 and self._hosting_on is None:
-            return [(self._parts[0], ran, usages)]
-        found: dict[tuple[int, str], list[Usage]] = {}
-        for usage in usages:
-            day = self.period.day_of(usage.ended_at)
-            number = next(n for n, part in enumerate(self._parts) if day < part.term.until)
-            hosting = self._hosting_on(day) if self._hosting_on is not None else None
-            found.setdefault((number, hosting or ran), []).append(usage)
-        return [
-            (self._parts[n], hosting, some)
-            for (n, hosting), some in sorted(found.items(), key=_first)
-        ]
 
     def charges(self) -> list[TermCharges]:
         """What was charged on each of the plan's terms."""
@@ -131,10 +114,6 @@ def _purposes(usages: Iterable[Usage]) -> list[tuple[str, list[Usage]]]:
         purpose = of_instance.setdefault(usage.instance_id, usage.purpose)
         found.setdefault(purpose, []).append(usage)
     return sorted(found.items())
-
-
-def _first(item: tuple[tuple[int, str], list[Usage]]) -> tuple[int, str]:
-    return item[0]
 
 
 async def charge(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,8 @@ from ..ledger.schema import safe_text
 from ..ledger.store import Ledger
 from ..pricing.account import Account, load_account
 from ..pricing.loading import load_card
-from ..pricing.plans import Plan, find_plan, load_plans
+from ..pricing.plans import Credit, Plan, find_plan, load_plans
+from ..pricing.rate_card import RateCard
 from ..settings import MeterSettings
 from .corrections import Corrections, find_corrections, next_open, read_figures
 from .groups import Group, GroupBy, group
@@ -196,38 +198,90 @@ async def draft_month(
         LedgerError: as `state_month`.
         RateError: as `state_month`.
     """
-    plans = load_plans(settings.rates)
-    account = load_account(settings.rates).of(tenant or "")
-    found = await jobs_with_usage(ledger, period.start, period.end, tenant)
-    plan_on = _plans_by_day(plans, account, plan_id, found, settings)
-    hosting_on = _hostings_by_day(account)
-    catalog = load_card(settings.rates)
-    charged = ChargedMonth(period, catalog, plan_on, hosting, hosting_on, by_purpose=by_purpose)
-    await charge(ledger, period, found, [charged])
-    statements = await read_figures(ledger, issued)
-    others = [one.bill for one in statements if one.period != period]
-    balances = Balances(account, others)
-    due = Corrections()
-    if issued and hosting is None and period == next_open(issued):
-        due = await find_corrections(ledger, statements, plans, catalog, balances, hosting_on)
-    offered = balances.credits(period)
+    payer = await payers_month(ledger, settings, period, issued, plan_id, hosting, tenant)
+    plan_on, hosting_on = payer.plan_on, payer.hosting_on
+    charged = ChargedMonth(
+        period, payer.catalog, plan_on, hosting, hosting_on, by_purpose=by_purpose
+    )
+    await charge(ledger, period, payer.jobs, [charged])
     purposes = None
     if by_purpose:
-        purposes = bill_terms(charged.charges_by_purpose(), period, other_credits=offered).jobs
+        purposes = bill_terms(
+            charged.charges_by_purpose(), period, other_credits=payer.credits
+        ).jobs
     terms = charged.charges()
     statement = state_terms(
         terms,
         period,
-        rate_card=catalog.version,
+        rate_card=payer.catalog.version,
         tenant=tenant or "",
         hostings=sorted(charged.hostings),
-        other_credits=offered,
-        prepaid=balances.prepaid(period),
-        corrections=due.corrections,
-        uncorrected=due.uncorrected,
+        other_credits=payer.credits,
+        prepaid=payer.prepaid,
+        corrections=payer.due.corrections,
+        uncorrected=payer.due.uncorrected,
     )
-    jobs = {job.job_id: job for job in found}
+    jobs = {job.job_id: job for job in payer.jobs}
     return Draft(statement, jobs, charged.days(), purposes, terms)
+
+
+@dataclass(frozen=True, slots=True)
+class PayersMonth:
+    """What a payer's month is rated and billed by, and the jobs that are in it.
+
+    `plan_on` and `hosting_on` say the plan and the hosting of a day; without the latter each job
+    is as it ran. `credits` are what is left of those beside the plan's, `prepaid` of balances by
+    currency. `due` are corrections of other months that this one takes.
+    """
+
+    jobs: Sequence[PeriodJob]
+    catalog: RateCard
+    plan_on: Callable[[date], Plan]
+    hosting_on: Callable[[date], str | None] | None
+    credits: Sequence[Credit]
+    prepaid: Mapping[str, Decimal]
+    due: Corrections
+
+
+async def payers_month(
+    ledger: Ledger,
+    settings: MeterSettings,
+    period: Period,
+    issued: Sequence[Issued],
+    plan_id: str | None,
+    hosting: str | None,
+    tenant: str | None,
+    *,
+    before: Sequence[PeriodJob] = (),
+) -> PayersMonth:
+    """Read all that a payer's month depends on beside its usage; as `draft_month`.
+
+    A month that has no jobs yet is on the plan of those `before`.
+
+    Raises:
+        LedgerError: as `state_month`.
+        RateError: as `state_month`.
+    """
+    plans = load_plans(settings.rates)
+    account = load_account(settings.rates).of(tenant or "")
+    found = await jobs_with_usage(ledger, period.start, period.end, tenant)
+    plan_on = _plans_by_day(plans, account, plan_id, found or before, settings)
+    hosting_on = _hostings_by_day(account)
+    catalog = load_card(settings.rates)
+    statements = await read_figures(ledger, issued)
+    balances = Balances(account, [one.bill for one in statements if one.period != period])
+    due = Corrections()
+    if issued and hosting is None and period == next_open(issued):
+        due = await find_corrections(ledger, statements, plans, catalog, balances, hosting_on)
+    return PayersMonth(
+        found,
+        catalog,
+        plan_on,
+        hosting_on,
+        balances.credits(period),
+        balances.prepaid(period),
+        due,
+    )
 
 
 def _plans_by_day(

@@ -88,6 +88,29 @@ class TestANotetaker:
         assert crossings["livekit/ship", deployed] == {"plan": "livekit/scale", "meetings": 983}
         assert crossings["livekit/build", deployed] == {"plan": "livekit/ship", "meetings": 19}
 
+    @pytest.mark.parametrize(
+        ("meetings", "cheaper"), [(982, "livekit/ship"), (983, "livekit/scale")]
+    )
+    def test_where_scale_becomes_cheaper_it_is(self, meetings: int, cheaper: str) -> None:
+        # The boundary itself: one meeting less, and the comparison's own order is the other way.
+        offers = asked("plans", "compare", f"--meetings={meetings}", *WITHOUT_STT)["offers"]
+        deployed = [
+            one
+            for one in offers
+            if one["hosting"] == "cloud-agents" and one["plan"] != "livekit/build"
+        ]
+        assert deployed[0]["plan"] == cheaper
+        totals = {one["plan"]: Decimal(one["exact_total"]) for one in deployed}
+        assert totals["livekit/scale"] == 500
+        assert totals["livekit/ship"] == {982: Decimal("499.47"), 983: Decimal("500.055")}[meetings]
+        assert {one["cheaper_from"]["meetings"] for one in deployed if one["cheaper_from"]} == {983}
+
+    def test_build_holds_its_last_meeting(self) -> None:
+        for meetings, fits in ((18, True), (19, False)):
+            offers = asked("plans", "compare", f"--meetings={meetings}", *WITHOUT_STT)["offers"]
+            on_build = [one for one in offers if one["plan"] == "livekit/build"]
+            assert {(one["fits"], one["holds_meetings"]) for one in on_build} == {(fits, 18)}
+
     def test_one_second_past_45_minutes_bills_46(self) -> None:
         longer = ("--meetings=2000", "--minutes=45:01", "--people=5", *SCALE)
         session = line(estimated(*longer), "agent_session")
