@@ -6,7 +6,7 @@ migrations; how a writer waits for another, and what an error means, is each one
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import functools
 import logging
 import random
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
 from sqlalchemy import URL, Select, Table, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, make_url
@@ -99,25 +98,28 @@ def _make_ready(connection: Any, _: object) -> None:
     cursor.close()
 
 
-async def use_write_ahead_log(path: str) -> None:
+def use_write_ahead_log(path: str) -> None:
     """Let a file's readers read on while somebody writes; the file keeps this once it is set.
 
     Of several that set it on a new file at once SQLite refuses one, or lets two wait for each other
-    until their patience ends: so a little patience, many times.
+    until their patience ends: so a little patience, many times. Blocks meanwhile.
+
+    By Python's own driver, which fails on the caller's thread where a file cannot be opened:
+    aiosqlite's thread outlives the failure, and can then complain on stderr.
 
     Raises:
         sqlite3.Error: it is no store, or cannot be written.
     """
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
-    async with aiosqlite.connect(path, timeout=_PATIENCE_SECONDS) as connection:
+    with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE_SECONDS)) as connection:
         while True:
             try:
-                await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.DatabaseError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
-            await asyncio.sleep(random.uniform(0, _PATIENCE_SECONDS))
+            time.sleep(random.uniform(0, _PATIENCE_SECONDS))
 
 
 def current_revision(connection: Connection) -> str | None:

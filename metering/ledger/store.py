@@ -81,7 +81,7 @@ class Ledger:
         with self._translated():
             if self._url.get_backend_name() == "sqlite" and self._url.database:
                 self._make_folder(Path(self._url.database).parent)
-                await use_write_ahead_log(self._url.database)
+                await asyncio.to_thread(use_write_ahead_log, self._url.database)
             self._engine = create_engine(self._url)
         try:
             if await self.read(current_revision) != schema.SCHEMA_REVISION:
