@@ -189,16 +189,20 @@ async def draft_month(
     tenant: str | None,
     *,
     by_purpose: bool = False,
+    corrected: bool = True,
 ) -> Draft:
     """A draft from what the ledger has now; as `state_month`, with what was `issued` to the payer.
 
-    Their corrections are in it if it is the next one, unless it is of what might have been.
+    Their corrections are in it if it is the next one, unless it is of what might have been or is
+    not to be `corrected`.
 
     Raises:
         LedgerError: as `state_month`.
         RateError: as `state_month`.
     """
-    payer = await payers_month(ledger, settings, period, issued, plan_id, hosting, tenant)
+    payer = await payers_month(
+        ledger, settings, period, issued, plan_id, hosting, tenant, corrected=corrected
+    )
     plan_on, hosting_on = payer.plan_on, payer.hosting_on
     charged = ChargedMonth(
         period, payer.catalog, plan_on, hosting, hosting_on, by_purpose=by_purpose
@@ -253,6 +257,7 @@ async def payers_month(
     tenant: str | None,
     *,
     before: Sequence[PeriodJob] = (),
+    corrected: bool = True,
 ) -> PayersMonth:
     """Read all that a payer's month depends on beside its usage; as `draft_month`.
 
@@ -271,7 +276,7 @@ async def payers_month(
     statements = await read_figures(ledger, issued)
     balances = Balances(account, [one.bill for one in statements if one.period != period])
     due = Corrections()
-    if issued and hosting is None and period == next_open(issued):
+    if corrected and issued and hosting is None and period == next_open(issued):
         due = await find_corrections(ledger, statements, plans, catalog, balances, hosting_on)
     return PayersMonth(
         found,

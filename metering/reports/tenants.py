@@ -14,6 +14,7 @@ from ..billing.period import Period
 from ..billing.plan_card import card_on_plan
 from ..billing.statement import make_statement
 from ..errors import RateError
+from ..ledger.issued import issued_statements
 from ..ledger.period_queries import PeriodJob, jobs_with_usage
 from ..ledger.store import Ledger
 from ..pricing.loading import load_card
@@ -23,7 +24,7 @@ from ..pricing.price_book_file import load_price_book
 from ..settings import MeterSettings
 from ..usage import Usage
 from .month_usage import read_month
-from .statements import Draft, StatedMonth, plan_of, state_month
+from .statements import Draft, StatedMonth, draft_month, of_payer, plan_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,12 @@ async def month_margins(
         LedgerError: the store cannot be read, or usage of the month was pruned.
         RateError: jobs on several plans, a plan that cannot be used, or several currencies.
     """
-    cost = await state_month(ledger, settings, period, plan_id=cost_plan)
+    # Issued or not: both books are of what the ledger has now, and a late instance is in the month
+    # that it ended in. So no correction is in another month's.
+    issued = [one for one in await issued_statements(ledger) if of_payer(one, None)]
+    cost = await draft_month(
+        ledger, settings, period, issued, cost_plan, None, None, corrected=False
+    )
     found = await jobs_with_usage(ledger, period.start, period.end)
     books = _Books(settings, found, cost_plan)
     customers = books.customers(period)

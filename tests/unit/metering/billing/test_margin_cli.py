@@ -363,3 +363,22 @@ def test_prices_and_costs_of_two_currencies(
     result = run("margin", "2026-11")
     assert result.exit_code == 1
     assert "prices and cost are in EUR and USD" in result.stderr
+
+
+def test_late_usage_of_an_issued_month_is_on_both_sides_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates_file(tmp_path, MARKED_UP, monkeypatch)
+    at = "2026-09-10T10:00Z"
+    settled(tmp_path, 1, speech(100, at), **SELF, tenant="acme")
+    assert run("statement", "2026-09", "--issue").exit_code == 0
+    settled(tmp_path, 2, speech(50, at, instance_id="late"), **SELF, tenant="acme")
+
+    september = rows(asked("margin", "2026-09"))
+    assert september["acme"] == ("11.08", "0.72", "10.36")
+
+    corrected = asked("statement", "2026-10")
+    assert corrected["total"] == "0.24"
+    october = asked("margin", "2026-10")
+    assert rows(october)["acme"] == ("10", "0", "10")
+    assert october["cost"] == "0"
