@@ -122,7 +122,7 @@ def _print_about(asked: Asked) -> None:
     typer.echo(
         f"agents at once: {about['mean_concurrency']} on average,"
         f" {about['mean_concurrency_in_office_hours']} within office hours;"
-        f" {asked.peak} meetings at the peak, {asked.peak_from}"
+        f" {asked.peak} meeting{'s' if asked.peak != 1 else ''} at the peak, {asked.peak_from}"
     )
     prices = bought_bot(asked.pattern, asked.card, asked.at)
     if {"recording", "with_transcription"} <= prices.keys():

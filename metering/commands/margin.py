@@ -10,7 +10,6 @@ import typer
 from ..billing.margin import MarginRow, Margins
 from ..billing.period import Period
 from ..display.layout import Column, Sheet
-from ..display.rates import signed
 from ..display.records import money, plain
 from ..ledger.store import Ledger
 from ..reports.tenants import MonthMargins, month_margins
@@ -97,19 +96,19 @@ def _table(by: MarginBy, made: Margins, rows: tuple[MarginRow, ...]) -> Sheet:
             row.plan_id or "-",
             money(row.price, made.currency),
             money(row.cost, made.currency),
-            "-" if row.margin is None else signed(row.margin, made.currency),
+            "-" if row.margin is None else money(row.margin, made.currency),
             plain("; ".join(remarks)),
         )
     price, cost = made.unallocated(rows)
     if price or cost:
-        amounts = (signed(one, made.currency) for one in (price, cost))
+        amounts = (money(one, made.currency) for one in (price, cost))
         sheet.add(f"of no {by}", "", *amounts, "", "")
     sheet.add(
         "total",
         "",
         money(made.price, made.currency),
         money(made.cost, made.currency),
-        signed(made.margin, made.currency),
+        money(made.margin, made.currency),
         "",
     )
     return sheet

@@ -120,19 +120,19 @@ def statement(
     if output is None:
         _print(period, stated, by, as_csv=as_csv, as_json=as_json)
     else:
-        _write(period, stated, output)
+        _write(period, stated, output, is_sold=book is Book.PRICE)
     if refused:
         fail(refused)
 
 
-def _write(period: Period, stated: StatedMonth, output: Path) -> None:
+def _write(period: Period, stated: StatedMonth, output: Path, *, is_sold: bool) -> None:
     from ..documents.render import html, pdf
     from ..documents.statement_view import view_statement
 
     found = stated.statement
     if found is None:
         fail(f"no statement for {period.name}: nothing is due, and nothing is unrated")
-    view = view_statement(found, stated.groups(GroupBy.DAY))
+    view = view_statement(found, stated.groups(GroupBy.DAY), is_sold=is_sold)
     try:
         if output.suffix.lower() == ".pdf":
             output.write_bytes(pdf(view, found.issued_at or period.end))

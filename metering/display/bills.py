@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from rich.console import Console
@@ -19,7 +19,7 @@ from ..pricing.charges import ChargeState
 from ..reports.groups import Group
 from ..usage import format_decimal
 from .layout import Column, Flow, Sheet
-from .records import amount, money, plain
+from .records import amount, made_of, money, other_reading, plain
 from .spreadsheet import inert
 
 CSV_COLUMNS = (
@@ -39,6 +39,15 @@ CSV_COLUMNS = (
     "cost",
     "currency",
     "reason",
+    "unit_price",
+    "overage",
+    "certainty",
+    "term",
+    "disputed_basis",
+    "disputed_cost",
+    "statement_id",
+    "status",
+    "timezone",
 )
 
 
@@ -51,9 +60,11 @@ def print_statement(console: Console, statement: Statement) -> None:
     )
     if statement.issued_at is not None:
         console.print(_flow(f"{statement.statement_id}, issued {statement.issued_at:%Y-%m-%d}"))
-    hostings = " and ".join(statement.hostings) or "no jobs"
-    how = f"plan {_plans(statement)}, {hostings}, rate card {statement.rate_card}"
-    console.print(_flow(how))
+    how = [f"plan {_plans(statement)}", f"rate card {statement.rate_card}"]
+    # A price book's prices hold wherever a job ran: its statement has jobs, and no hosting.
+    if statement.hostings or not statement.bill.jobs:
+        how.insert(1, " and ".join(statement.hostings) or "no jobs")
+    console.print(_flow(", ".join(how)))
     print_bill(console, statement.bill)
     for check in statement.limits:
         said = f"{check.limit.replace('_', ' ')}: {check.observed} of {check.allowed} at most"
@@ -82,15 +93,15 @@ def print_bill(console: Console, bill: Bill) -> None:
         console.print(Text(f"{correction.name}, {correction.period}", "bold"))
         console.print(lines_table(correction.lines))
         if beside := correction.beside_lines:
-            said = f"fee, credits, tax and rounding {signed(beside, bill.currency)}"
+            said = f"fee, credits, tax and rounding {money(beside, bill.currency)}"
             console.print(Text(said))
     console.print()
     for label, value in bill_amounts(bill):
-        console.print(Text(f"{label} {signed(value, bill.currency)}"))
-    console.print(Text(f"total {signed(bill.total, bill.currency)}", "bold"))
+        console.print(Text(f"{label} {money(value, bill.currency)}"))
+    console.print(Text(f"total {money(bill.total, bill.currency)}", "bold"))
     if bill.prepaid_used:
-        console.print(Text(f"prepaid {signed(-bill.prepaid_used, bill.currency)}"))
-        console.print(Text(f"due {signed(bill.due, bill.currency)}", "bold"))
+        console.print(Text(f"prepaid {money(-bill.prepaid_used, bill.currency)}"))
+        console.print(Text(f"due {money(bill.due, bill.currency)}", "bold"))
     for used in bill.credits:
         if used.left is not None:
             console.print(
@@ -99,25 +110,41 @@ def print_bill(console: Console, bill: Bill) -> None:
     if bill.prepaid_left:
         console.print(Text(f"left prepaid: {money(bill.prepaid_left, bill.currency)}", "dim"))
     for item in bill.unrated:
-        named = f"+ unrated: {item.meter}, {item.provider} {item.model}, "
+        named = f"+ unrated: {item.meter}, {made_of(item.provider, item.model)}, "
         said = named + f"{amount(item.quantity, item.unit)}: {item.reason}"
         console.print(_flow(said, "yellow"))
     for charge in bill.partial:
         said = f"{charge.meter} of {charge.provider} is {charge.certainty}"
         console.print(_flow(said, "dim"))
-    for line in bill.lines:
-        if line.charge.disputed is not None:
-            said = f"* disputed: {line.charge.disputed.reason}"
-            console.print(_flow(said, "dim"))
+    for note in dispute_notes(bill.lines, money):
+        console.print(_flow(f"* {note}", "dim"))
 
 
 def _flow(text: str, style: str = "") -> Flow:
     return Flow([Text(part.plain, style) for part in plain(text).split()])
 
 
-def signed(value: Decimal, currency: str) -> str:
-    """An amount that may be below 0."""
-    return ("-" if value < 0 else "") + money(abs(value), currency)
+def dispute_notes(
+    lines: Iterable[MonthLine], shown: Callable[[Decimal, str], str]
+) -> Iterator[str]:
+    """What is disputed in these lines, with both amounts; each sentence once.
+
+    Args:
+        lines: of a month.
+        shown: how an amount in a currency is written.
+    """
+    said: dict[str, None] = {}
+    for line in lines:
+        charge, disputed = line.charge, line.charge.disputed
+        if disputed is None or charge.list_cost is None:
+            continue
+        currency, other = charge.currency or "", disputed.list_cost
+        reading = other_reading(disputed.basis, "" if other is None else shown(other, currency))
+        instead = f"instead of {shown(charge.list_cost, currency)}"
+        # Only list costs compare: nobody knows what an allowance would leave of the other.
+        without = "" if line.cost == charge.list_cost else ", without allowances"
+        said[f"disputed: {disputed.reason}; {reading} {instead}{without}"] = None
+    yield from said
 
 
 def bill_amounts(bill: Bill) -> Iterator[tuple[str, Decimal]]:
@@ -167,18 +194,21 @@ def lines_table(lines: Iterable[MonthLine]) -> Sheet:
             said = "not billed" if charge.state == "not_billed" else "unrated"
             sheet.add(*row, "-", "-", "-", Text(said, "dim" if "not" in said else "yellow"))
             continue
-        overage = "\n".join(
-            f"{format_decimal(part.quantity)} at {format_decimal(part.unit_price)}"
-            for part in line.overage
-        )
         sheet.add(
             *row,
             amount(charge.pricing_quantity, charge.pricing_unit),
             format_decimal(line.allowance_used),
-            overage or "0",
+            _overage(line, "\n") or "0",
             money(line.cost, charge.currency) + (" *" if charge.disputed else ""),
         )
     return sheet
+
+
+def _overage(line: MonthLine, separator: str) -> str:
+    return separator.join(
+        f"{format_decimal(part.quantity)} at {format_decimal(part.unit_price)}"
+        for part in line.overage
+    )
 
 
 def groups_table(groups: Iterable[Group], by: str, currency: str) -> Sheet:
@@ -285,15 +315,22 @@ def statement_csv(statement: Statement) -> str:
         for label, value in bill_amounts(bill)
         if label != "usage"
     ]
+    paid = [("prepaid", -bill.prepaid_used), ("due", bill.due)] if bill.prepaid_used else []
     rows: list[dict[str, str]] = [_csv_line(line) for line in bill.lines]
     rows += [
         _csv_line(line) | {"reason": one.name} for one in bill.corrections for line in one.lines
     ]
     rows += [
         {"meter": label, "cost": format_decimal(value), "currency": bill.currency}
-        for label, value in (*others, ("total", bill.total))
+        for label, value in (*others, ("total", bill.total), *paid)
     ]
-    payer = {"period": statement.period.name, "tenant": statement.tenant}
+    payer = {
+        "period": statement.period.name,
+        "tenant": statement.tenant,
+        "statement_id": statement.statement_id,
+        "status": statement.status,
+        "timezone": statement.period.timezone,
+    }
     for row in rows:
         writer.writerow({column: inert(cell) for column, cell in (payer | row).items()})
     return out.getvalue()
@@ -303,8 +340,14 @@ def _csv_line(line: MonthLine) -> dict[str, str]:
     charge = line.charge.to_json()
     row = {column: str(charge[column] or "") for column in CSV_COLUMNS if column in charge}
     row["attributes"] = ";".join(f"{key}={value}" for key, value in charge["attributes"].items())
+    row["term"] = str(line.term)
+    if disputed := line.charge.disputed:
+        other = disputed.list_cost
+        row["disputed_basis"] = disputed.basis
+        row["disputed_cost"] = "" if other is None else format_decimal(other)
     if line.charge.state is ChargeState.PRICED:
         row |= {
+            "overage": _overage(line, "; "),
             "allowance_used": format_decimal(line.allowance_used),
             "cost": format_decimal(line.cost),
         }

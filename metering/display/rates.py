@@ -151,18 +151,13 @@ def print_diff(console: Console, diff: CardDiff) -> None:
             plain(_model(row.provider, row.model)),
             _cost(row.present, diff.currency),
             _cost(row.new, diff.currency),
-            signed(row.difference, diff.currency),
+            money(row.difference, diff.currency),
         )
     console.print(sheet)
     totals = f"total {money(diff.present.total, diff.currency)} by {diff.present_card}, "
     console.print(Text(f"{totals}{money(diff.new.total, diff.currency)} by {diff.new_card}"))
-    console.print(Text(f"difference {signed(diff.difference, diff.currency)}", "bold"))
+    console.print(Text(f"difference {money(diff.difference, diff.currency)}", "bold"))
 
 
 def _cost(cost: CardCost, currency: str) -> str:
     return money(cost.cost, currency) + ("\n+ unrated" if cost.unrated else "")
-
-
-def signed(value: Decimal, currency: str) -> str:
-    """An amount that may be less than nothing."""
-    return ("-" if value < 0 else "") + money(abs(value), currency)

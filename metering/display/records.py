@@ -40,9 +40,24 @@ def money(amount: Decimal | None, currency: str | None) -> str:
     if amount is None:
         return "-"
     digits = format_decimal(amount)
-    whole, _, decimals = digits.partition(".")
+    sign = "-" if digits.startswith("-") else ""
+    whole, _, decimals = digits.removeprefix("-").partition(".")
     digits = f"{whole}.{decimals.ljust(2, '0')}"
-    return f"${digits}" if currency == "USD" else f"{digits} {currency or ''}".strip()
+    return sign + (f"${digits}" if currency == "USD" else f"{digits} {currency or ''}".strip())
+
+
+def other_reading(basis: str, cost: str) -> str:
+    """What a disputed charge would be: `cost` as it is shown, empty where nobody measured it.
+
+    A basis of one word names what is billed instead; one of several says itself what would hold.
+    """
+    cost = cost or "not known"
+    return f"otherwise {cost} ({basis})" if " " in basis else f"billed by {basis} it is {cost}"
+
+
+def made_of(provider: str, model: str) -> str:
+    """Whose something is, as it stands within a sentence."""
+    return f"{provider} {model}".strip()
 
 
 def amount(quantity: Decimal | None, unit: str | None) -> str:
@@ -170,16 +185,16 @@ def total_lines(record: CostRecord) -> Iterator[Flow]:
     yield Flow([Text(f"list cost {money(record.list_cost, record.currency)}", "bold")])
     for missing in record.unrated:
         quantity = amount(_short(missing.quantity), missing.unit)
-        named = f"+ unrated: {missing.meter}, {missing.provider} {missing.model},"
+        named = f"+ unrated: {missing.meter}, {made_of(missing.provider, missing.model)},"
         parts = [*plain(named).split(), Text(f"{quantity}:"), *plain(missing.reason).split()]
         yield Flow([_styled(part, "yellow") for part in parts])
     for charge in record.charges:
         said = ""
         if charge.disputed:
-            said = (
-                f"* disputed: billed by {charge.disputed.get('basis')} it is "
-                f"{charge.disputed.get('list_cost')}: {charge.disputed.get('reason')}"
-            )
+            stated = charge.disputed.get("list_cost")
+            cost = money(Decimal(stated), charge.currency) if stated is not None else ""
+            reading = other_reading(charge.disputed.get("basis", ""), cost)
+            said = f"* disputed: {reading}: {charge.disputed.get('reason')}"
         elif charge.state == "not_billed":
             said = f"- {charge.meter} is not billed: {charge.reason}"
         if said:

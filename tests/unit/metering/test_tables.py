@@ -128,9 +128,27 @@ def test_a_disputed_charge_shows_both_amounts() -> None:
     disputed = {"basis": "connection", "list_cost": "0.5", "reason": "sources disagree"}
     text = printed(record(charges=[charge(disputed=disputed)]))
     assert "$0.001 *" in text
-    assert "disputed: billed by connection it is" in text
-    assert "0.5" in text
-    assert "sources disagree" in text
+    assert "* disputed: billed by connection it is $0.50: sources disagree" in text
+
+
+@pytest.mark.parametrize(
+    ("basis", "cost", "text"),
+    [
+        ("connection", None, "* disputed: billed by connection it is not known: why"),
+        ("agents connect free", "0", "* disputed: otherwise $0.00 (agents connect free): why"),
+    ],
+)
+def test_the_other_reading_of_a_disputed_charge(basis: str, cost: str | None, text: str) -> None:
+    disputed = {"basis": basis, "list_cost": cost, "reason": "why"}
+    assert text in printed(record(charges=[charge(disputed=disputed)]))
+
+
+def test_what_has_no_model_has_no_gap_where_it_would_be() -> None:
+    assert "participant_connection, livekit-cloud, " in printed(
+        record(
+            charges=[unrated(meter="participant_connection", provider="livekit-cloud", model="")]
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,6 +156,8 @@ def test_a_disputed_charge_shows_both_amounts() -> None:
     [
         (Decimal("0.001"), "USD", "$0.001"),
         (Decimal("1.5"), "USD", "$1.50"),
+        (Decimal("-17.4528"), "USD", "-$17.4528"),
+        (Decimal("-17"), "EUR", "-17.00 EUR"),
         (Decimal(2), "USD", "$2.00"),
         (Decimal("2.005"), "EUR", "2.005 EUR"),
         (Decimal("1E+3"), "USD", "$1000.00"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -190,10 +192,12 @@ def test_the_table_and_the_csv_name_what_they_correct(tmp_path: Path) -> None:
     shown = run("statement", "2026-12", "--plan=livekit/ship").stdout
     assert "correction of 2026-11-0001, 2026-11\n" in shown
     assert "correction of 2026-11-0001 $2.50\n" in shown
-    rows = run("statement", "2026-12", "--plan=livekit/ship", "--csv").stdout.splitlines()
-    assert [row.split(",")[-3:] for row in rows if "correction" in row] == [
-        ["2.5", "USD", "correction of 2026-11-0001"],
-        ["0", "USD", ""],
+    rows = run("statement", "2026-12", "--plan=livekit/ship", "--csv").stdout
+    columns = ("meter", "cost", "currency", "reason")
+    found = [[row[name] for name in columns] for row in csv.DictReader(io.StringIO(rows))]
+    assert [row for row in found if "correction" in f"{row[0]}{row[3]}"] == [
+        ["agent_session", "2.5", "USD", "correction of 2026-11-0001"],
+        ["correction of 2026-11-0001: fee, credits, tax, rounding", "0", "USD", ""],
     ]
 
 

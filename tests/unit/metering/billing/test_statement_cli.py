@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from metering.billing import make_statement
+from metering.display.bills import dispute_notes, statement_csv
+from metering.display.records import money
+from metering.pricing.charges import Dispute
 from metering.usage import Certainty
 from tests.unit.metering.pricing.builders import usage
 from tests.unit.metering.samples import START
 
+from .builders import NOVEMBER, bill, job, plan
 from .commands import run
-from .stored import prune, session, settled, stated
+from .stored import prune, session, settled, speech, stated
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -190,6 +195,45 @@ def test_csv_that_runs_no_formula(tmp_path: Path) -> None:
     assert {row["tenant"] for row in rows} == {"'" + tenant}
     assert rows[0]["pricing_quantity"] == "6000"
     assert rows[-1]["currency"] == "USD"
+
+
+def test_csv_has_what_the_table_has(tmp_path: Path) -> None:
+    settled(tmp_path, 1, session(6_000), speech(100))
+    result = run("statement", "2026-11", "--csv")
+    used, heard, *amounts = csv.DictReader(io.StringIO(result.stdout))
+    columns = ("unit_price", "overage", "certainty", "term", "disputed_basis", "disputed_cost")
+    assert [used[name] for name in columns] == ["0.01", "1000 at 0.01", "exact", "0", "", ""]
+    assert [heard[name] for name in columns][2:] == ["exact", "0", "connection", ""]
+    about = ("statement_id", "status", "timezone")
+    assert {tuple(row[name] for name in about) for row in (used, heard, *amounts)} == {
+        ("", "draft", "UTC")
+    }
+
+
+def test_csv_says_what_is_paid_from_a_balance() -> None:
+    seen = usage("agent_session", "livekit-cloud", 6_000 * 60)
+    made = make_statement([job([seen])], plan(), NOVEMBER, rate_card="card", prepaid=Decimal(25))
+    assert made is not None
+    rows = list(csv.DictReader(io.StringIO(statement_csv(made))))
+    assert [(row["meter"], row["cost"], row["currency"]) for row in rows[-3:]] == [
+        ("total", "60", "USD"),
+        ("prepaid", "-25", "USD"),
+        ("due", "35", "USD"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (Decimal("0.432"), "why; billed by connection it is $0.432 instead of $0.48"),
+        (None, "why; billed by connection it is not known instead of $0.48"),
+    ],
+)
+def test_what_is_disputed_has_both_amounts_once(other: Decimal | None, said: str) -> None:
+    audio = usage("stt_audio", "deepgram", 6_000, model="nova-3")
+    [line] = bill([job([audio])]).lines
+    line = replace(line, charge=replace(line.charge, disputed=Dispute("connection", other, "why")))
+    assert list(dispute_notes([line, line], money)) == [f"disputed: {said}"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from dataclasses import replace
@@ -13,14 +14,33 @@ from xml.etree import ElementTree
 
 import pytest
 
+from metering.billing.statement import Statement, make_statement
 from metering.documents.chart import Column, column_chart, round_up
 from metering.documents.render import html, pdf
-from metering.documents.statement_view import StatementView
-from tests.unit.metering.billing.builders import at
+from metering.documents.statement_view import StatementView, view_statement
+from metering.usage import Certainty
+from tests.unit.metering.billing.builders import NOVEMBER, at, job, minutes, plan
 from tests.unit.metering.billing.commands import run
-from tests.unit.metering.billing.stored import lasting, session, settled, speech
+from tests.unit.metering.billing.stored import lasting, rates_file, session, settled, speech
 
 HOSTILE = "Ümlaut & Söhne <script>alert(1)</script> #panic() $x$ {{ 7*7 }} \"'"
+
+SOLD = """
+[[plan]]
+id = "mine/plus"
+name = "Plus"
+provider = "mine"
+book = "price"
+base_fee = "10"
+
+[[markup]]
+plan = "mine/plus"
+percent = "20"
+
+[[customer]]
+tenant = "acme"
+plan = "mine/plus"
+"""
 
 
 class Cells(HTMLParser):
@@ -94,7 +114,9 @@ def test_html_has_every_figure(folder: Path) -> None:
     ):
         assert figure in said, figure
     assert any(text.startswith("Not in the total: 420 seconds of stt audio") for text in said)
-    assert any("is disputed" in text for text in said)
+    [disputed] = [text for text in said if text.startswith("* disputed: ")]
+    assert disputed.endswith("; billed by connection it is not known instead of $0.48.")
+    assert any("exact figures are in the JSON" in text for text in said)
 
 
 def test_html_needs_nothing_else_and_runs_nothing(folder: Path) -> None:
@@ -113,7 +135,86 @@ def test_the_chart_has_a_column_for_each_day_with_costs(folder: Path) -> None:
     text = written("statement.html").read_text("utf-8")
     chart = ElementTree.fromstring(text[text.index("<svg") : text.index("</svg>") + 6])
     titles = [title.text for title in chart.iter("{http://www.w3.org/2000/svg}title")]
-    assert [title and title.partition(":")[0] for title in titles] == ["5", "20"]
+    # The first job is within the allowance: it cost nothing, whatever its share of the fee.
+    assert titles == ["20: $10.48"]
+
+
+def statement() -> Statement:
+    """One agent session of 10 minutes on Ship."""
+    made = make_statement([job([minutes(10)])], plan(), NOVEMBER, rate_card="card")
+    assert made is not None
+    return made
+
+
+def test_what_is_shown_is_cut_and_the_total_is_not() -> None:
+    exact = Decimal("50.12345678")
+    said = replace(statement(), bill=replace(statement().bill, total=exact, due=exact))
+    view = view_statement(said, [])
+    assert (view.amounts[-1].value, view.due) == ("$50.12345678", "$50.12345678")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("10.5154000000000754", "$10.5154"),
+        ("0.00005", "$0.00"),
+        ("0.00015", "$0.0002"),
+        ("-17.4528", "-$17.4528"),
+        ("-0.00001", "$0.00"),
+        ("-0.0036", "-$0.0036"),
+        ("12345.6", "$12,345.60"),
+    ],
+)
+def test_an_amount_has_four_decimals_at_most(value: str, shown: str) -> None:
+    said = replace(statement(), bill=replace(statement().bill, usage_cost=Decimal(value)))
+    assert view_statement(said, []).amounts[0].value == shown
+
+
+@pytest.mark.parametrize(
+    ("quantity", "shown"),
+    [("1813.000000000013", "1,813 minutes"), ("0.0005", "0 minutes"), ("0.0015", "0.002 minutes")],
+)
+def test_a_quantity_has_three_decimals_at_most(quantity: str, shown: str) -> None:
+    line = statement().bill.lines[0]
+    charge = replace(line.charge, pricing_quantity=Decimal(quantity))
+    bill = replace(statement().bill, lines=(replace(line, charge=charge),))
+    assert view_statement(replace(statement(), bill=bill), []).lines[0].billed == shown
+
+
+def test_a_correction_adds_up(folder: Path) -> None:
+    settled(folder, 1, session(6000, "2026-09-05T10:00Z"))
+    assert run("statement", "2026-09", "--issue").exit_code == 0
+    settled(folder, 2, session(250, "2026-09-06T10:00Z"), speech(1, "2026-09-06T10:00Z"))
+    path = Path.cwd() / "october.html"
+    options = ("--plan=livekit/ship", "--output", str(path))
+    assert run("statement", "2026-10", *options).exit_code == 0
+    said = texts(path).texts
+    start = said.index("Correction of 2026-09-0001 (September 2026)")
+    beside = said.index("Fee, credits, tax and rounding", start)
+    # $2.50 and $0.0048 are $2.50 in whole cents.
+    assert said[beside : beside + 4] == [
+        "Fee, credits, tax and rounding",
+        "-$0.0048",
+        "Correction",
+        "$2.50",
+    ]
+
+
+def test_a_tenant_is_not_told_our_suppliers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates_file(folder, SOLD, monkeypatch)
+    partial = lasting("stt_connection", "deepgram", 30, model="nova-3", certainty=Certainty.PARTIAL)
+    settled(folder, 1, session(60), partial, tenant="acme", hosting="self", plan="none")
+    sold = ("--tenant=acme", "--book=price")
+    listed = json.loads(run("statement", "2026-11", *sold, "--json").stdout)
+    not_billed = {one["provider"] for one in listed["lines"] if one["state"] == "not_billed"}
+    assert "deepgram" in not_billed
+    said = texts(written("sold.html", *sold)).texts
+    assert not [text for text in said if "deepgram" in text]
+    assert not {"Hosting", "Rate card", listed["rate_card"]} & set(said)
+    assert {"Plan", "mine/plus", "Time zone", "Meetings"} <= set(said)
+    shown = run("statement", "2026-11", *sold).stdout
+    assert "no jobs" not in shown
+    assert "plan mine/plus, rate card" in shown
 
 
 def test_pdf_is_the_same_each_time(folder: Path) -> None:
@@ -146,7 +247,7 @@ def a_view() -> StatementView:
         is_draft=True,
         due="$1.00",
         facts=(("Plan", "livekit/ship"),),
-        chart_title="Cost by day, USD",
+        chart_title="Usage cost by day, USD",
         chart="",
         lines=(),
         corrections=(),
