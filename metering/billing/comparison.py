@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from ..pricing.charges import Charge
+from ..pricing.charges import Charge, ChargeState
 from ..pricing.plans import Plan
 from ..pricing.rate_card import RateCard
 from ..usage import format_decimal
 from .bill import Bill, make_bill
 from .concurrency import LimitCheck, check_limits
 from .month import add_up_month
-from .pattern import MeetingPattern, charges_of_one, month_of
+from .pattern import STT_METERS, MeetingPattern, charges_of_one, month_of
 from .plan_card import card_on_plan
 
 _MOST_MEETINGS = 10**9
@@ -76,6 +76,14 @@ class Quote:
         on_plan = card_on_plan(pattern.card(card), plan)
         charges = charges_of_one(pattern, on_plan, hosting=hosting, plan=plan.plan_id, at=at)
         return cls(plan, hosting, charges, at)
+
+    def prices_stt(self, pattern: MeetingPattern) -> bool:
+        """Whether anything of the pattern's STT model has a price, if it names one."""
+        return pattern.stt is None or any(
+            charge.state is ChargeState.PRICED
+            for charge in self.charges
+            if (charge.provider, charge.model) == pattern.stt and charge.meter in STT_METERS
+        )
 
     def bill(self, meetings: int) -> Bill:
         """What that many meetings come to in a month.

@@ -28,6 +28,9 @@ GIVEN = "given"
 
 Billing = Literal["audio", "connection"]
 
+STT_METERS = frozenset({"stt_audio", "stt_connection"})
+"""What a pattern's STT is measured by, whichever of them its provider bills."""
+
 _RESERVED = frozenset({"stt", *core_meters()})
 
 
@@ -78,6 +81,8 @@ class MeetingPattern:
         if not 0 <= self.speech <= 1:
             raise RateError(f"the share of speech is {self.speech}; it must be from 0 to 1")
         for name in self.per_minute:
+            if name == "stt":
+                raise RateError("a price per minute of STT is given with --stt-price")
             if name in _RESERVED:
                 raise RateError(f"a price per minute cannot be called {name!r}; choose another")
 
@@ -95,10 +100,12 @@ class MeetingPattern:
         meters, rates = [], []
         if self.stt_price is not None:
             meter = "stt_connection" if self.stt_billing == "connection" else "stt_audio"
-            rates.append(_given(meter, self.stt_price))
+            whole = self.stt_billing == "connection" and self.held_open
+            measured = self.seconds if whole else EXACT.multiply(self.seconds, self.speech)
+            rates.append(_given(meter, self.stt_price, measured))
         for name, price in sorted(self.per_minute.items()):
             meters.append(Meter(name, "second"))
-            rates.append(_given(name, price))
+            rates.append(_given(name, price, self.seconds))
         if not rates:
             return card
         known = [meter for name, meter in card.meters.items() if name not in core_meters()]
@@ -180,10 +187,24 @@ class _Draft:
         )
 
 
-def _given(meter: str, price: Decimal) -> Rate:
+def _given(meter: str, price: Decimal, seconds: Decimal) -> Rate:
+    """A price a minute; quoted by the second where only that multiplies out without rounding."""
+    pricing_unit = "minute"
+    if not _has_a_third(seconds) and _has_a_third(price):
+        price, pricing_unit = EXACT.divide(price, Decimal(60)), "second"
     return Rate(
-        provider=GIVEN, meter=meter, unit_price=price, pricing_unit="minute", basis="given", layer=1
+        provider=GIVEN,
+        meter=meter,
+        unit_price=price,
+        pricing_unit=pricing_unit,
+        basis="given",
+        layer=1,
     )
+
+
+def _has_a_third(value: Decimal) -> bool:
+    """Whether a sixtieth of it has finitely many digits."""
+    return int("".join(map(str, value.as_tuple().digits))) % 3 == 0
 
 
 def charges_of_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +34,8 @@ def estimate(
 ) -> None:
     """Estimate what a month of equal meetings costs on a plan, a bought bot's price beside it."""
     its_plan = find_plan(asked.plans, plan or asked.settings.resolved_plan)
+    if its_plan.book == "price":
+        fail(f"plan {its_plan.plan_id!r} is sold to tenants; name one that we pay with --plan")
     its_hosting = str(hosting or asked.settings.resolved_hosting)
     if its_plan.hostings and its_hosting not in its_plan.hostings:
         fail(
@@ -41,6 +44,7 @@ def estimate(
         )
     chosen = asked.plan(its_plan)
     quote = Quote.of(asked.pattern, asked.card, chosen, its_hosting, asked.at)
+    _refuse_unknown_stt(asked, [quote])
     offer = quote.offer(asked.pattern, asked.peak)
     if offer.refusals:
         fail("; ".join(offer.refusals))
@@ -54,10 +58,20 @@ def estimate(
 @asks_for_a_pattern
 def compare_plans(asked: Asked, as_json: AsJson = False) -> None:
     """Compare a month of equal meetings on every plan and hosting: limits first, then price."""
+    plans = [asked.plan(plan) for plan in asked.plans.values()]
+    _refuse_unknown_stt(
+        asked,
+        (
+            Quote.of(asked.pattern, asked.card, plan, hosting, asked.at)
+            for plan in plans
+            if plan.book == "cost" and not plan.by_contract
+            for hosting in plan.hostings or ("self",)
+        ),
+    )
     offers, crossings = compare(
         asked.pattern,
         asked.card,
-        [asked.plan(plan) for plan in asked.plans.values()],
+        plans,
         peak=asked.peak,
         at=asked.at,
     )
@@ -73,6 +87,15 @@ def compare_plans(asked: Asked, as_json: AsJson = False) -> None:
     for name in contracts:
         typer.echo(f"{name} is by contract: write its terms into your own rate file")
     _print_about(asked)
+
+
+def _refuse_unknown_stt(asked: Asked, quotes: Iterable[Quote]) -> None:
+    """An estimate without its dearest part would look cheap."""
+    if asked.pattern.stt is not None and not any(
+        quote.prices_stt(asked.pattern) for quote in quotes
+    ):
+        name = "/".join(asked.pattern.stt)
+        fail(f"no price is known for STT {name!r}; give yours for a minute with --stt-price")
 
 
 def _about(asked: Asked) -> dict[str, Any]:

@@ -50,8 +50,11 @@ def margin(
         print_json(_to_json(period, by, found, rows))
         return
     console().print(_table(by, found.margins, rows))
-    for provider, meter in found.not_sold:
-        console().print(plain(f"not sold, so in the cost only: {meter} of {provider}"))
+    for one, tenants in found.not_sold.items():
+        why = "".join(f", {name} {value}" for name, value in one.attributes)
+        names = ", ".join(tenant or "-" for tenant in tenants)
+        said = f"not sold, so in the cost only: {one.meter} of {one.provider}{why}; used by {names}"
+        console().print(plain(said))
 
 
 def _to_json(
@@ -70,7 +73,15 @@ def _to_json(
         "price": format_decimal(made.price),
         "cost": format_decimal(made.cost),
         "margin": format_decimal(made.margin),
-        "not_sold": [{"provider": one[0], "meter": one[1]} for one in found.not_sold],
+        "not_sold": [
+            {
+                "provider": one.provider,
+                "meter": one.meter,
+                "attributes": dict(one.attributes),
+                "tenants": list(tenants),
+            }
+            for one, tenants in found.not_sold.items()
+        ],
     }
 
 

@@ -15,6 +15,7 @@ from ..display.rates import print_check, print_diff, rates_table
 from ..errors import MeteringError, RateError
 from ..ledger.store import Ledger
 from ..ledger.use_queries import in_use
+from ..pricing.account import load_account
 from ..pricing.loading import load_card
 from ..pricing.plans import find_plan, load_plans
 from ..pricing.price_book_file import load_price_book
@@ -106,7 +107,10 @@ def check(
         settings = MeterSettings.load()
         rates_file = file or settings.rates
         card = load_card(rates_file)
-        load_price_book(rates_file)  # And with it the plans: a wrong one is refused here, too.
+        # What any statement would refuse is refused here.
+        load_plans(rates_file)
+        load_price_book(rates_file)
+        load_account(rates_file)
         since = datetime.fromisoformat(f"{day - timedelta(days=days)}T00:00:00+00:00")
         async with Ledger(settings.ledger_url) as ledger:
             uses = await in_use(ledger, since)

@@ -20,6 +20,7 @@ from ..display.bills import (
 )
 from ..errors import AlreadyIssued, DocumentError, RateError, StatementError
 from ..ledger.issued import Issued, issued_statements
+from ..ledger.queries import list_jobs
 from ..ledger.store import Ledger
 from ..reports.groups import GroupBy
 from ..reports.issuing import issue_month
@@ -85,12 +86,16 @@ def statement(
         raise typer.BadParameter("what might have been is not issued", param_hint="'--hosting'")
     if early and not issue:
         raise typer.BadParameter("it needs --issue", param_hint="'--early'")
-    read_period(month, timezone or "UTC")
+    read_period(month, "UTC" if timezone is None else timezone)
+    is_unknown = False
 
     async def work() -> tuple[Period, StatedMonth, str]:
+        nonlocal is_unknown
         settings = MeterSettings.load()
         async with Ledger(settings.ledger_url) as ledger:
-            period = read_period(month, timezone or await payer_timezone(ledger, tenant))
+            zone = await payer_timezone(ledger, tenant) if timezone is None else timezone
+            period = read_period(month, zone)
+            is_unknown = tenant is not None and not await list_jobs(ledger, tenant=tenant, limit=1)
             if book is Book.PRICE and tenant is not None:
                 stated = await state_tenant(ledger, settings, period, tenant, plan_id=plan)
                 return period, stated, ""
@@ -117,6 +122,9 @@ def statement(
             return period, stated, refused
 
     period, stated, refused = run(work)
+    if is_unknown:
+        # A name that was mistyped looks like a month in which nothing was used.
+        typer.echo(f"tallyroom: no jobs of tenant {tenant!r} in the ledger", err=True)
     if output is None:
         _print(period, stated, by, as_csv=as_csv, as_json=as_json)
     else:

@@ -49,6 +49,12 @@ _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 # Decimal() would also take underscores, spaces and the digits of every script.
 _DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _UNSAFE = frozenset({"Cc", "Cs"})
+# They make the text after them read in another order than it is written in.
+_REORDERS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_SLUG = re.compile(r"[a-z0-9]+([._:-][a-z0-9]+)*", re.ASCII)
+_COUNTED = frozenset({"token", "character"})
+_CLOCKED = ("_connection", "_session")
+_CLOCK_SLACK = timedelta(seconds=1)
 
 T = TypeVar("T")
 
@@ -117,6 +123,8 @@ class _Reader:
             if meter.part_of is not None and not values["instance_id"]:
                 advice = f"is missing: {meter.name} is part of {meter.part_of}; give both the same"
                 self._fault("instance_id", advice)
+            if meter.unit in _COUNTED:
+                self._check_counts(meter, quantities)
         values |= self._times(meter, quantities["quantity"])
         self._check_bounds(quantities)
         if self._faults or meter is None:
@@ -190,9 +198,9 @@ class _Reader:
         self._fault("unit", advice)
 
     def _provider(self, meter: Meter, said: dict[str, Any]) -> str:
-        provider = self._take("provider", _text)
+        provider = self._take("provider", _provider_slug)
         if provider:
-            return provider.lower()
+            return provider
         if meter.name in ROOM_METERS and "provider" not in self._row:
             hosting = said.get("hosting") or self._known.defaults.get("hosting")
             if hosting is not None:
@@ -200,7 +208,7 @@ class _Reader:
                 said["hosting"] = hosting
                 return room_provider(hosting)
             if "hosting" not in self._row:
-                self._fault("provider", "is missing; say it, or the job's hosting")
+                self._fault("provider", "is missing; say it, or the job's hosting (--hosting)")
         elif "provider" not in self._row:
             self._fault("provider", "is missing")
         return ""
@@ -236,7 +244,20 @@ class _Reader:
             return {}
         if ended_at < started_at:
             self._fault("ended_at", f"is before its start, {format_stamp(started_at)}")
+        elif (
+            meter is not None
+            and meter.name.endswith(_CLOCKED)
+            and lasted > ended_at - started_at + _CLOCK_SLACK
+        ):
+            there_are = (ended_at - started_at).total_seconds()
+            advice = f"is more than the {there_are:g} seconds from started_at to ended_at"
+            self._fault("quantity", advice)
         return {"started_at": started_at, "ended_at": ended_at}
+
+    def _check_counts(self, meter: Meter, quantities: Mapping[str, Decimal | None]) -> None:
+        for name, quantity in quantities.items():
+            if quantity is not None and quantity % 1:
+                self._fault(name, f"is no whole number; {meter.name} counts {meter.unit}s")
 
     def _check_bounds(self, quantities: Mapping[str, Decimal | None]) -> None:
         quantity, lower, upper, _ = (quantities[name] for name in _QUANTITIES)
@@ -254,7 +275,16 @@ def _text(value: object) -> str:
     for char in value:
         if unicodedata.category(char) in _UNSAFE:
             raise UsageError(f"has {char!a}: a control character, or bytes that are no UTF-8")
+        if char in _REORDERS:
+            raise UsageError(f"has {char!a}, which changes the order that text is read in")
     return value
+
+
+def _provider_slug(value: object) -> str:
+    text = _text(value)
+    if text and not _SLUG.fullmatch(text):
+        raise UsageError("must be a lowercase slug as the rates have it, as deepgram or my-host")
+    return text
 
 
 def _quantity(value: object) -> Decimal:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 _DERIVED = ("place", "month_terms")
 
 # Left out where they say nothing: a card from before there were charge models keeps its version.
-_LATER: dict[str, Any] = {"charge_model": "unit", "tiers": [], "included": "0", "package": None}
+_LATER: dict[str, Any] = {
+    "charge_model": "unit",
+    "tiers": [],
+    "included": "0",
+    "package": None,
+    "snapshot": "",
+}
 
 
 def card_version(

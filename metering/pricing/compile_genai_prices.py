@@ -63,30 +63,35 @@ class _Line(NamedTuple):
     minimum: str | None
 
 
-def compile_catalog() -> dict[str, str]:
-    """The catalog files by name, from the genai-prices that is installed."""
+def compile_catalog(compiled_on: date) -> dict[str, str]:
+    """The catalog files by name, from the genai-prices that is installed.
+
+    Args:
+        compiled_on: the day on which the prices count as checked.
+    """
     from genai_prices.data import providers
 
     by_id = {provider.id: provider for provider in providers}
     release = version("genai-prices")
-    return {f"{name}.toml": _file(by_id[name], release) for name in PROVIDERS}
+    return {f"{name}.toml": _file(by_id[name], release, compiled_on) for name in PROVIDERS}
 
 
 def main() -> None:
     """Write the files into the catalog beside this module."""
     folder = Path(__file__).parent / "catalog"
-    for name, text in compile_catalog().items():
+    for name, text in compile_catalog(datetime.now(UTC).date()).items():
         (folder / name).write_text(text, "utf-8")
         sys.stdout.write(f"{name}: {text.count('[[rate]]')} rates, {len(text)} bytes\n")
 
 
-def _file(provider: Provider, release: str) -> str:
+def _file(provider: Provider, release: str, compiled_on: date) -> str:
     source = (provider.pricing_urls or [""])[0]
     blocks = [
         f"# Compiled from genai-prices {release} by metering/pricing/compile_genai_prices.py.\n"
         "# Do not edit: a price of your own goes into your rate file.\n",
         f'[snapshot]\npackage = "genai-prices"\nversion = {_text(release)}\n',
-        f"[defaults]\nprovider = {_text(provider.id)}\nsource = {_text(source)}\n",
+        f"[defaults]\nprovider = {_text(provider.id)}\nsource = {_text(source)}\n"
+        f"checked = {compiled_on}\n",
     ]
     for model in provider.models:
         blocks.append(_model(model))

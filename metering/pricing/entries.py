@@ -215,6 +215,7 @@ def _common(table: RateTable, meters: Mapping[str, Meter], layer: int) -> dict[s
         "source": table.take_str("source", ""),
         "checked": table.take_date("checked"),
         "layer": layer,
+        "snapshot": table.snapshot,
         "place": table.place,
     }
 

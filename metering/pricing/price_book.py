@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date
 from decimal import Decimal
+from typing import NamedTuple
 
 from ..usage import NO_ATTRIBUTES, Meter, Usage, core_meters, format_decimal
-from .charges import Charge
+from .charges import Charge, ChargeState
 from .exact import EXACT
 from .plans import Plan
 from .rate_card import RateCard
@@ -130,12 +131,23 @@ class PriceBook:
         return plans
 
 
+class NotSold(NamedTuple):
+    """What costs us something and is sold to nobody.
+
+    `attributes` are those that keep it out of what its meter is sold as; mostly there are none.
+    """
+
+    provider: str
+    meter: str
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Sold:
-    """A tenant's charges, and the providers and meters that its plan does not sell."""
+    """A tenant's charges, and what costs us something and its plan does not sell."""
 
     charges: tuple[Charge, ...]
-    not_sold: frozenset[tuple[str, str]]
+    not_sold: frozenset[NotSold]
 
 
 class PriceTerms:
@@ -175,7 +187,7 @@ class PriceTerms:
         """
         own: list[Usage] = []
         marked_up: dict[Markup, list[Usage]] = defaultdict(list)
-        not_sold: set[tuple[str, str]] = set()
+        left_out: list[Usage] = []
         for together in _wholes_with_parts(usages, self._cost_card.meters):
             those = [usage for _, usage in together]
             if sold := list(self._as_sold(together)):
@@ -185,13 +197,29 @@ class PriceTerms:
             elif markup := self._markup(those[0]):
                 marked_up[markup] += those
             else:
-                not_sold |= {(usage.provider, usage.meter) for usage in those}
+                left_out += those
         plan_id = self.plan.plan_id
         made = rate(own, self._price_card, hosting=hosting, plan=plan_id, book=PRICE_BOOK)
         for markup, some in marked_up.items():
             cost = rate(some, self._cost_card, hosting=hosting, plan=self._cost_plan)
             made += [markup.on(charge) for charge in cost]
-        return Sold(tuple(made), frozenset(not_sold))
+        cost = rate(left_out, self._cost_card, hosting=hosting, plan=self._cost_plan)
+        return Sold(tuple(made), frozenset(self._not_sold(cost)))
+
+    def _not_sold(self, cost: Iterable[Charge]) -> Iterator[NotSold]:
+        """What of it costs anything, or nobody knows how much."""
+        for charge in cost:
+            if charge.list_cost or charge.state is ChargeState.UNRATED:
+                has = charge.attributes.items()
+                why = {
+                    item
+                    for one in self._sold_as
+                    if one.measured == charge.meter
+                    for excluded in one.excluding
+                    if excluded.items() <= has
+                    for item in excluded.items()
+                }
+                yield NotSold(charge.provider, charge.meter, tuple(sorted(why)))
 
     def _as_sold(self, together: list[tuple[int, Usage]]) -> Iterator[Usage]:
         """Those of them that are sold as something; their parts are in them."""

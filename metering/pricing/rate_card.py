@@ -61,6 +61,7 @@ class Entry:
     source: str = ""
     checked: date | None = None
     layer: int = 0
+    snapshot: str = ""
     place: str = field(default="", compare=False)
 
     def holds_on(self, day: date) -> bool:
@@ -141,7 +142,8 @@ class Rate(Entry):
             object.__setattr__(self, "month_terms", terms)
         if self.effective_from is not None:
             parts.append(self.effective_from.isoformat())
-        object.__setattr__(self, "rate_id", prefix + "/".join(parts))
+        suffix = f"@{self.snapshot}" if self.snapshot else ""
+        object.__setattr__(self, "rate_id", prefix + "/".join(parts) + suffix)
         factor = unit(self.pricing_unit).factor
         object.__setattr__(self, "factor", factor)
         proportional = (

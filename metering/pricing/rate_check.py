@@ -136,8 +136,8 @@ def _entries(finding: Finding) -> list[Entry]:
 
 
 def _can_go_stale(entry: Entry) -> bool:
-    """An owner's own word needs no check; what cites a source does."""
-    return bool(entry.checked or entry.source)
+    """A price that cites a source; an owner's own word needs no check, and no price gets old."""
+    return isinstance(entry, Rate) and bool(entry.checked or entry.source)
 
 
 def _age(entry: Entry, day: date) -> int | None:

@@ -66,10 +66,12 @@ class RateTable:
         values: Mapping[str, Any],
         defaults: Mapping[str, Any],
         lines: tuple[int, list[str]],
+        snapshot: str = "",
     ) -> None:
         self.file = file
         self.kind = kind
         self.number = number
+        self.snapshot = snapshot
         self._values = dict(values)
         self._defaults = defaults
         self._first_line, self._lines = lines
@@ -290,6 +292,7 @@ def parse(text: str, file: str) -> dict[str, list[RateTable]]:
             where = f"{file}:{_line_containing(text, key)}"
             raise RateError(f"{where}: write [[{key}]] with two brackets: there can be several")
     defaults = _defaults(content, text, file)
+    snapshot = _snapshot(content, text, file)
     lines = text.splitlines()
     tables: dict[str, list[RateTable]] = {}
     for kind in KINDS:
@@ -302,6 +305,7 @@ def parse(text: str, file: str) -> dict[str, list[RateTable]]:
                 values,
                 defaults,
                 blocks[number - 1] if number <= len(blocks) else (0, []),
+                snapshot,
             )
             for number, values in enumerate(content.get(kind, []), start=1)
         ]
@@ -319,6 +323,20 @@ def _defaults(content: Mapping[str, Any], text: str, file: str) -> Mapping[str, 
             known = ", ".join(_DEFAULTABLE)
             raise RateError(f"{where}: [defaults] cannot set {key!r}; it can set {known}")
     return defaults
+
+
+def _snapshot(content: Mapping[str, Any], text: str, file: str) -> str:
+    """The package and version that a file was compiled from, as package-version; "" for none."""
+    snapshot = content.get("snapshot")
+    if snapshot is None:
+        return ""
+    where = f"{file}:{_line_containing(text, 'snapshot')}"
+    if not isinstance(snapshot, dict) or snapshot.keys() != {"package", "version"}:
+        raise RateError(f'{where}: [snapshot] must say package = "..." and version = "..."')
+    for key, value in snapshot.items():
+        if not isinstance(value, str) or not value:
+            raise RateError(f"{where}: [snapshot] {key} {value!r} must be a text in quotes")
+    return f"{snapshot['package']}-{snapshot['version']}"
 
 
 def _blocks(lines: list[str], kind: str) -> list[tuple[int, list[str]]]:

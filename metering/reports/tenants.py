@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ from ..ledger.period_queries import PeriodJob, jobs_with_usage
 from ..ledger.store import Ledger
 from ..pricing.loading import load_card
 from ..pricing.plans import Plan, find_plan, load_plans
-from ..pricing.price_book import PriceBook, PriceTerms, book_card
+from ..pricing.price_book import NotSold, PriceBook, PriceTerms, book_card
 from ..pricing.price_book_file import load_price_book
 from ..settings import MeterSettings
 from ..usage import Usage
@@ -29,11 +29,11 @@ from .statements import Draft, StatedMonth, draft_month, of_payer, plan_of
 
 @dataclass(frozen=True, slots=True)
 class MonthMargins:
-    """The margins, with what they were made by, and the providers and meters that nobody buys."""
+    """The margins, what they were made by, and what nobody buys, with the tenants that use it."""
 
     margins: Margins
     rate_card: str
-    not_sold: tuple[tuple[str, str], ...]
+    not_sold: Mapping[NotSold, tuple[str, ...]]
 
 
 class _Books:
@@ -137,13 +137,14 @@ async def month_margins(
     by_tenant: dict[str, list[PeriodJob]] = defaultdict(list)
     for job in found:
         by_tenant[job.tenant].append(job)
-    not_sold: set[tuple[str, str]] = set()
+    not_sold: dict[NotSold, set[str]] = defaultdict(set)
     charged: dict[str, list[JobCharges]] = defaultdict(list)
 
     def sell(job: PeriodJob, usages: list[Usage]) -> None:
         made, left_out = _sell(job, usages, books.terms(customers[job.tenant]))
         charged[job.tenant].append(made)
-        not_sold.update(left_out)
+        for one in left_out:
+            not_sold[one].add(job.tenant)
 
     await read_month(ledger, period, [job for job in found if job.tenant in customers], sell)
     months = []
@@ -156,7 +157,8 @@ async def month_margins(
         terms = books.terms(customers[tenant])
         months.append(_tenant_month(tenant, job_ids, terms.plan, charged[tenant], period))
     bill = None if cost.statement is None else cost.statement.bill
-    return MonthMargins(margins(months, bill), books.card.version, tuple(sorted(not_sold)))
+    unsold = {one: tuple(sorted(not_sold[one])) for one in sorted(not_sold)}
+    return MonthMargins(margins(months, bill), books.card.version, unsold)
 
 
 def _tenant_month(
@@ -168,7 +170,7 @@ def _tenant_month(
 
 def _sell(
     job: PeriodJob, usages: list[Usage], terms: PriceTerms
-) -> tuple[JobCharges, frozenset[tuple[str, str]]]:
+) -> tuple[JobCharges, frozenset[NotSold]]:
     """What a tenant is charged for a job, and what of it nobody buys."""
     sold = terms.charges(usages, job.hosting)
     ended_at = max(usage.ended_at for usage in usages)

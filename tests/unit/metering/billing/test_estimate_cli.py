@@ -10,6 +10,7 @@ from .commands import (
     NOTETAKER,
     SCALE,
     SHIP,
+    WITHOUT_STT,
     asked,
     call,
     estimated,
@@ -37,17 +38,42 @@ def test_models_by_the_card() -> None:
 
 
 def test_what_has_no_price_is_named() -> None:
-    answer = estimated("--meetings=1", "--minutes=1", "--people=1", *SHIP, "--stt=livekit/some/m")
-    [missing] = answer["unrated"]
+    one = ("--meetings=1", "--minutes=1", "--people=1", *SHIP)
+    tts = ("--tts=acme/voice", "--tts-characters=9")
+    [missing] = estimated(*one, *tts)["unrated"]
     assert (missing["meter"], missing["provider"], missing["model"]) == (
-        "stt_connection",
-        "livekit",
-        "some/m",
+        "tts_characters",
+        "acme",
+        "voice",
     )
-    table = call(
-        "estimate", "--meetings=1", "--minutes=1", "--people=1", *SHIP, "--stt=livekit/some/m"
-    )
-    assert "+ unrated: stt_connection, livekit some/m, 60 seconds" in table.stdout
+    table = call("estimate", *one, *tts)
+    assert "+ unrated: tts_characters, acme voice, 9 characters" in table.stdout
+
+
+@pytest.mark.parametrize("command", [("estimate", *SHIP), ("plans", "compare")])
+@pytest.mark.parametrize("model", ["nope/nope", "livekit/some/m"])
+def test_an_stt_without_a_price_is_refused(command: tuple[str, ...], model: str) -> None:
+    said = refused(*command, "--meetings=1", "--minutes=1", "--people=1", f"--stt={model}")
+    assert f"no price is known for STT '{model}'" in said
+    assert "--stt-price" in said
+
+
+def test_a_plan_of_a_price_book_is_no_cost() -> None:
+    said = refused("estimate", *NOTETAKER, "--plan=reseller/team")
+    assert "'reseller/team' is sold to tenants" in said
+
+
+def test_a_price_a_minute_leaves_no_noise() -> None:
+    # 61 seconds are no finite number of minutes.
+    answer = estimated("--meetings=1", "--minutes=1:01", "--people=1", *SHIP, "--stt-price=0.006")
+    stt = line(answer, "stt_audio")
+    assert (stt["pricing_unit"], stt["unit_price"], stt["cost"]) == ("second", "0.0001", "0.0061")
+
+
+def test_a_price_of_stt_by_the_minute_has_its_own_option() -> None:
+    result = call("estimate", *WITHOUT_STT, "--meetings=1", *SHIP, "--per-minute=stt=0.0058")
+    assert result.exit_code == 2
+    assert "--stt-price" in result.stderr
 
 
 def test_bandwidth_if_asked() -> None:

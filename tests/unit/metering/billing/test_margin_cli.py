@@ -147,7 +147,40 @@ class TestMargin:
         assert [job["effective_cost"] for job in stated["jobs"]] == [
             row["cost"] for row in by_job["rows"]
         ]
-        assert answer["not_sold"] == [{"provider": "livekit-cloud", "meter": "agent_session"}]
+        assert answer["not_sold"] == [
+            {
+                "provider": "livekit-cloud",
+                "meter": "agent_session",
+                "attributes": {},
+                "tenants": ["acme", "zeta"],
+            }
+        ]
+
+    @pytest.mark.parametrize("kind", ["agent", "sip", "ingress", "egress", "connector"])
+    def test_legs_that_are_no_persons_are_not_sold_as_minutes(
+        self, tmp_path: Path, kind: str
+    ) -> None:
+        leg = {"kind": kind}
+        settled(tmp_path, 1, people(200_000, attributes=leg), tenant="acme")
+
+        answer = margin()
+
+        assert answer["price"] == "128"
+        expected = {
+            "provider": "livekit-cloud",
+            "meter": "participant_connection",
+            "attributes": leg,
+            "tenants": ["acme"],
+        }
+        assert answer["not_sold"] == [expected]
+        said = run("margin", "2026-11").stdout
+        assert f"participant_connection of livekit-cloud, kind {kind}; used by acme\n" in said
+
+    def test_what_costs_nothing_is_not_listed_as_not_sold(self, tmp_path: Path) -> None:
+        settled(tmp_path, 1, people(1), speech(5), session(1), tenant="acme", hosting="cloud")
+
+        # LiveKit bills sessions only of agents that run there.
+        assert [one["meter"] for one in margin("--plan=livekit/ship")["not_sold"]] == ["stt_audio"]
 
     def test_who_costs_more_than_they_pay_stands_out(self, tmp_path: Path) -> None:
         settled(tmp_path, 1, session(25_000), people(1), tenant="zeta")

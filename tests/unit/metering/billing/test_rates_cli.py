@@ -200,9 +200,14 @@ class TestCheck:
     ) -> None:
         rates_file(tmp_path, MINE, monkeypatch)
         named = ("check", "--model=deepgram/nova-3", "--on=2027-01-01")
-        assert [one["entry"]["kind"] for one in asked(*named)["stale"]] == ["not_billed"]
+        assert asked(*named)["stale"] == []
         rates_file(tmp_path, MINE + 'source = "a contract"\n', monkeypatch)
-        assert [one["days"] for one in asked(*named)["stale"]] == [None, 213]
+        assert [one["days"] for one in asked(*named)["stale"]] == [None]
+
+    def test_a_compiled_price_was_checked_on_the_day_it_was_compiled(self) -> None:
+        named = ("check", "--model=openai/tts-1")
+        assert asked(*named, "--on=2026-11-22")["stale"] == []
+        assert [one["days"] for one in asked(*named, "--on=2027-11-21")["stale"]] == [365]
 
     def test_a_file_that_cannot_be_used(self, tmp_path: Path) -> None:
         bad = rates_file(tmp_path, MINE.replace('"0.0043"', '"-1"'))
@@ -213,6 +218,14 @@ class TestCheck:
             tmp_path, '[[plan]]\nid = "p"\nname = "P"\nprovider = "a"\nbase_fee = 5\n'
         )
         assert f"{plan}:5: " in run("rates", "check", str(plan)).stderr
+
+    def test_a_file_that_every_statement_refuses(self, tmp_path: Path) -> None:
+        same_day = '[[subscription]]\nplan = "livekit/ship"\nfrom = 2026-11-01\n'
+        bad = rates_file(tmp_path, same_day * 2)
+        result = run("rates", "check", str(bad))
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+        assert f"{bad}:" in result.stderr
+        assert "[[subscription]] 2" in result.stderr
 
     def test_the_lines(self, tmp_path: Path) -> None:
         settled(tmp_path, 1, speech(5), usage("stt_audio", "acme", 60, model="m"))

@@ -332,3 +332,13 @@ def test_a_month_replayed_on_every_plan(tmp_path: Path) -> None:
     ]
     assert "refused" in run("plans", "replay", "2026-11").stdout
     assert run("plans", "replay", "November").exit_code == 2
+
+
+def test_a_tenant_that_nobody_knows_is_said_to_be_none() -> None:
+    result = run("statement", "2026-10", "--tenant=nobody")
+    assert result.exit_code == 0
+    assert result.stderr == "tallyroom: no jobs of tenant 'nobody' in the ledger\n"
+
+
+def test_a_timezone_that_is_empty_is_none() -> None:
+    assert run("statement", "2026-10", "--timezone=").exit_code == 2

@@ -69,7 +69,7 @@ def test_a_name_says_how_a_file_is_written(name: str, written: Format | None) ->
 def test_csv_and_jsonl_say_the_same() -> None:
     text = (
         "\ufeffjob_id,meter,provider,quantity,started_at,attributes,tags,title\r\n"
-        'AJ_1,stt_connection,Deepgram,12.5,2026-11-20T09:00:00Z,language=en;x=y,a;b,"one\r\n'
+        'AJ_1,stt_connection,deepgram,12.5,2026-11-20T09:00:00Z,language=en;x=y,a;b,"one\r\n'
     )
     rows, problems = read(text + 'two"\r\n', Format.CSV)
     assert rows == []
@@ -168,7 +168,37 @@ NO_OBJECT = 'must be an object of texts, as {"language": "en"} or language=en'
         ({"provider": ...}, "1: provider: is missing"),
         (
             {"provider": ..., "meter": "agent_session"},
-            "1: provider: is missing; say it, or the job's hosting",
+            "1: provider: is missing; say it, or the job's hosting (--hosting)",
+        ),
+        (
+            {"provider": "Deepgram"},
+            "1: provider 'Deepgram': must be a lowercase slug as the rates have it,"
+            " as deepgram or my-host",
+        ),
+        (
+            {"provider": "deep gram"},
+            "1: provider 'deep gram': must be a lowercase slug as the rates have it,"
+            " as deepgram or my-host",
+        ),
+        (
+            {"meter": "llm_output_tokens", "quantity": "1.5"},
+            "1: quantity '1.5': is no whole number; llm_output_tokens counts tokens",
+        ),
+        (
+            {"meter": "tts_characters", "quantity": "3", "provider_stated": "2.5"},
+            "1: provider_stated '2.5': is no whole number; tts_characters counts characters",
+        ),
+        (
+            {"quantity": "11.5", "ended_at": "2026-11-20T09:00:10Z"},
+            "1: quantity '11.5': is more than the 10 seconds from started_at to ended_at",
+        ),
+        (
+            {"title": "a\u202eb"},
+            "1: title 'a\\u202eb': has '\\u202e', which changes the order that text is read in",
+        ),
+        (
+            {"title": "a\u2066b"},
+            "1: title 'a\\u2066b': has '\\u2066', which changes the order that text is read in",
         ),
         (
             {"started_at": ...},
@@ -217,6 +247,17 @@ NO_OBJECT = 'must be an object of texts, as {"language": "en"} or language=en'
 )
 def test_what_is_wrong_with_a_row(changes: dict[str, Any], said: str) -> None:
     assert problem(**changes) == said
+
+
+def test_a_clock_may_be_a_second_off_and_audio_faster_than_time() -> None:
+    ended_at = "2026-11-20T09:00:10Z"
+    assert read_one(quantity="11", ended_at=ended_at).usage.quantity == 11
+    audio = read_one(meter="stt_audio", quantity="600", ended_at=ended_at)
+    assert audio.usage.quantity == 600
+
+
+def test_a_count_may_be_written_with_a_fraction_of_nothing() -> None:
+    assert read_one(meter="tts_characters", quantity="3.0").usage.quantity == 3
 
 
 def test_everything_that_is_wrong_with_a_row_is_said() -> None:

@@ -23,7 +23,9 @@ from metering.usage import Usage
 from .builders import usage
 
 CATALOG = Path(metering.pricing.__file__).parent / "catalog"
-SNAPSHOT = tomllib.loads((CATALOG / "openai.toml").read_text("utf-8"))["snapshot"]["version"]
+OPENAI = tomllib.loads((CATALOG / "openai.toml").read_text("utf-8"))
+SNAPSHOT = OPENAI["snapshot"]["version"]
+COMPILED_ON = OPENAI["defaults"]["checked"]
 TODAY = datetime(2026, 11, 20, tzinfo=UTC)
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -84,8 +86,19 @@ def theirs(provider: str, model: str, at: datetime, context: Any = None, **count
 
 
 def test_the_committed_snapshot_is_what_the_compiler_makes() -> None:
-    for name, text in compile_catalog().items():
+    for name, text in compile_catalog(COMPILED_ON).items():
         assert (CATALOG / name).read_text("utf-8") == text, f"{name}: run the compiler again"
+
+
+def test_a_charge_names_the_release_and_the_model_that_matched() -> None:
+    [charge] = rate(
+        [usage("llm_input_tokens", "openai", 1, model="gpt-4.1-mini-2025-04-14")],
+        load_catalog(),
+        hosting="self",
+        plan="none",
+    )
+    expected = f"openai/gpt-4.1-mini/llm_input_tokens@genai-prices-{SNAPSHOT}"
+    assert charge.to_json()["rate_id"] == expected
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

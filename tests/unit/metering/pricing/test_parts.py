@@ -105,7 +105,9 @@ def test_the_whole_request_is_priced_at_the_tier_of_its_whole_input() -> None:
     assert at["llm_output_tokens"].unit_price == 15
     assert over["llm_output_tokens"].unit_price == Decimal("22.5")
     assert over["llm_cached_input_tokens"].unit_price == Decimal("0.5")
-    assert over["llm_output_tokens"].rate_id == "openai/gpt-5.4/llm_output_tokens/over=272000"
+    assert over["llm_output_tokens"].rate_id == (
+        "openai/gpt-5.4/llm_output_tokens/over=272000@genai-prices-0.2.3"
+    )
 
 
 def test_a_tiered_price_without_the_input_is_an_estimate() -> None:

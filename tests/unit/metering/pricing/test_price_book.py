@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering.pricing import Charge, Plan, Rate, RateCard, load_catalog, rate, totals
-from metering.pricing.price_book import Markup, PriceBook, PriceTerms, SoldAs, book_card
+from metering.pricing.price_book import Markup, NotSold, PriceBook, PriceTerms, SoldAs, book_card
 from metering.usage import Usage
 
 from .builders import request, usage
@@ -123,7 +123,7 @@ def test_what_is_neither_is_not_sold() -> None:
 
     sold = terms(markup=False).charges([speech], "self")
 
-    assert (sold.charges, sold.not_sold) == ((), frozenset({("deepgram", "stt_audio")}))
+    assert (sold.charges, sold.not_sold) == ((), frozenset({NotSold("deepgram", "stt_audio")}))
 
 
 def test_the_most_specific_way_of_selling_holds() -> None:
@@ -148,7 +148,9 @@ def test_the_most_specific_way_of_selling_holds() -> None:
         "audio_minutes": 2,
         "video_minutes": 2,
     }
-    assert sold.not_sold == {("livekit-cloud", "participant_connection")}
+    assert sold.not_sold == {
+        NotSold("livekit-cloud", "participant_connection", (("kind", "agent"),))
+    }
 
 
 def test_a_whole_that_is_sold_as_something_has_its_parts_in_it() -> None:
