@@ -122,7 +122,7 @@ def statement(
             return period, stated, refused
 
     period, stated, refused = run(work)
-    if is_unknown:
+    if is_unknown and not as_json:
         # A name that was mistyped looks like a month in which nothing was used.
         typer.echo(f"tallyroom: no jobs of tenant {tenant!r} in the ledger", err=True)
     if output is None:
