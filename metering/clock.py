@@ -28,7 +28,10 @@ class RunClock:
     ) -> None:
         self._monotonic_ns = monotonic_ns
         self._began_ns = monotonic_ns()
-        self.began_at = wall()
+        began = wall()
+        # As it will be read back: stamps are written in milliseconds, and what is counted from a
+        # start that lost its microseconds would end before its last instance does.
+        self.began_at = began.replace(microsecond=began.microsecond // 1000 * 1000)
 
     def elapsed_us(self) -> int:
         """Microseconds since the run began; never goes back."""

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from metering.clock import RunClock, seconds
+from metering.usage import format_stamp
 
 NINE = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -53,3 +54,14 @@ def test_a_stamp_of_an_earlier_moment() -> None:
 def test_seconds_are_exact_and_never_negative(microseconds: int, exact: str) -> None:
     assert seconds(microseconds) == Decimal(exact)
     assert not seconds(microseconds).is_signed()
+
+
+def test_a_run_ends_no_sooner_than_what_ended_in_it() -> None:
+    """Its end is counted from a start that was written in milliseconds."""
+    times = Times()
+    times.wall += timedelta(microseconds=600)
+    clock = times.clock()
+    written = datetime.fromisoformat(format_stamp(clock.began_at))
+    times.pass_by(timedelta(milliseconds=28_178, microseconds=500))
+    ended = format_stamp(clock.stamp())
+    assert ended <= format_stamp(written + timedelta(microseconds=clock.elapsed_us()))
