@@ -5,13 +5,17 @@ Each provider is imported only when it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from livekit.agents import stt, vad
 
+from metering import StreamingTerms
+
 from .errors import DispatchError, SettingsError, TranscriberError
+from .listening.speech_detector import SileroModel
 from .request import TranscriptionRequest
 from .settings import AgentSettings, ModelChoice
 from .speech_model import BUNDLED_MODEL, SpeechModel, language_missing
@@ -26,24 +30,35 @@ EMBEDDED = "faster-whisper"
 class Warm:
     """What a job process has loaded before its first job; nothing for a provider elsewhere."""
 
-    speech_model: SpeechModel | None = None
+    speech_models: Mapping[str, SpeechModel] = field(default_factory=dict)
     vad: vad.VAD | None = None
+    speech_detector: SileroModel | None = None
+    terms: Mapping[ModelChoice, StreamingTerms] = field(default_factory=dict)
 
 
-def warm_up(settings: AgentSettings) -> Warm:
+def warm_up(
+    settings: AgentSettings, terms: Mapping[ModelChoice, StreamingTerms] | None = None
+) -> Warm:
     """Load whatever the chosen STT needs in this process; blocks for a second or two.
+
+    `terms` are how the choices are billed, as far as that is known.
 
     Raises:
         SpeechModelError: the embedded model cannot be loaded.
         SettingsError: no such provider.
     """
-    choice = settings.stt_choice
-    _builder(choice)
-    if choice.provider != EMBEDDED:
-        return Warm()
+    for choice in settings.stt_choices:
+        _builder(choice)
+        # Whatever the provider imports is not to be imported while people wait.
+        importlib.import_module(_MODULES.get(choice.provider, __name__))
+    embedded = [choice.model for choice in settings.stt_choices if choice.provider == EMBEDDED]
+    detector = SileroModel.load()
+    if not embedded:
+        return Warm(speech_detector=detector, terms=terms or {})
     from livekit.plugins import silero
 
-    return Warm(SpeechModel.load(choice.model), silero.VAD.load())
+    models = {name: SpeechModel.load(name) for name in embedded}
+    return Warm(models, silero.VAD.load(), detector, terms or {})
 
 
 def check_request(settings: AgentSettings, request: TranscriptionRequest) -> None:
@@ -71,14 +86,15 @@ def build_stt(
     request: TranscriptionRequest,
     warm: Warm,
     http_session: Callable[[], aiohttp.ClientSession],
+    choice: ModelChoice | None = None,
 ) -> stt.STT[Any]:
-    """The STT for one job; its sockets go through `http_session` where the provider has any.
+    """The STT for one job, as set or chosen; its sockets, if any, go through `http_session`.
 
     Raises:
         SettingsError: no such provider, no key for it, or a model that the plugin refuses.
         SpeechModelError: the embedded model lacks the language.
     """
-    choice = settings.stt_choice
+    choice = choice or settings.stt_choice
     build = _builder(choice)
     _check_key(settings, choice)
     try:
@@ -171,11 +187,10 @@ def _embedded(wanted: _Wanted) -> stt.STT[Any]:
     from .whisper_stt import WhisperSTT
 
     warm = wanted.warm
-    if not (warm.speech_model and warm.vad):
+    if warm.vad is None or wanted.model not in warm.speech_models:
         warm = warm_up(wanted.settings)
-    assert warm.speech_model
     assert warm.vad
-    return WhisperSTT(warm.speech_model, warm.vad, language=wanted.request.language)
+    return WhisperSTT(warm.speech_models[wanted.model], warm.vad, language=wanted.request.language)
 
 
 _STT_BUILDERS = {
@@ -183,6 +198,13 @@ _STT_BUILDERS = {
     "openai": _openai,
     "livekit": _livekit_inference,
     EMBEDDED: _embedded,
+}
+
+
+_MODULES = {
+    "deepgram": "livekit.plugins.deepgram",
+    "openai": "livekit.plugins.openai",
+    "livekit": "livekit.agents.inference",
 }
 
 

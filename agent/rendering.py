@@ -26,13 +26,13 @@ _DIRECTION_CHANGES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068
 
 def one_line(text: str) -> str:
     """Without line breaks and control characters: safe to print on a terminal, in one line."""
-    spaced = re.sub(r"\s+", " ", text)
-    return "".join(
+    printable = "".join(
         char
-        for char in spaced
+        for char in re.sub(r"\s", " ", text)
         if unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp")
         and char not in _DIRECTION_CHANGES
-    ).strip()
+    )
+    return re.sub(" +", " ", printable).strip()
 
 
 def speaker_label(segment: Segment) -> str:

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from .errors import DispatchError
+from .settings import SendAudio
 
 MAX_METADATA_BYTES = 64 * 1024
 
@@ -41,9 +42,9 @@ Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 class TranscriptionRequest(BaseModel):
     """A dispatch's metadata, as JSON; everything has a default, and what is unknown is refused.
 
-    `tenant` is the caller's claim of who pays. `language` is a BCP 47 tag. `leave_after_minutes`
-    ends the job that long after it joined, `leave_when_alone_seconds` that long after the last
-    person left.
+    `tenant` is the caller's claim of who pays. `language` is a BCP 47 tag. `send_audio` is as the
+    worker has it where it is not given. `leave_after_minutes` ends the job that long after it
+    joined, `leave_when_alone_seconds` that long after the last person left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +55,7 @@ class TranscriptionRequest(BaseModel):
     language: str = "en"
     keyterms: tuple[Label, ...] = Field(default=(), max_length=100)
     captions: bool = True
+    send_audio: SendAudio | None = None
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0

@@ -28,6 +28,20 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Audio that was there and has not become words, on the meeting's clock, in seconds.
+
+    Without a `speaker` nobody could be heard: the transcriber itself was away.
+    """
+
+    speaker: str
+    name: str
+    start: float
+    end: float
+    track_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
     """What a transcript is of; `started_at` is the meeting clock's zero, in UTC."""
 

@@ -11,16 +11,16 @@ import logging
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from livekit import rtc
-from livekit.agents import AutoSubscribe, JobContext, stt
+from livekit.agents import AutoSubscribe, JobContext
 
 from metering import JobMeter
 
 from .captions import Captions
 from .errors import TranscriptError
-from .listener import Interim, Listener, Speaker
+from .listening.listener import Interim, Listener, Speaker
+from .recognition import Recognition
 from .request import TranscriptionRequest
 from .segments import Meeting, Segment
 from .transcript import TranscriptWriter
@@ -28,6 +28,8 @@ from .transcript import TranscriptWriter
 logger = logging.getLogger("tallyroom.agent")
 
 PURPOSE = "captions"
+LAST_WORDS_SECONDS = 25.0
+"""How long the words that were said last may take at the end, where STT is slow or away."""
 
 HEARD_KINDS = frozenset(
     {
@@ -47,14 +49,14 @@ class TranscriptionSession:
         self,
         ctx: JobContext,
         request: TranscriptionRequest,
-        engine: stt.STT[Any],
+        recognition: Recognition,
         meter: JobMeter,
         transcripts: Path,
     ) -> None:
         self._ctx = ctx
         self._room = ctx.room
         self._request = request
-        self._engine = engine
+        self._recognition = recognition
         self._meter = meter
         self._transcripts = transcripts
         self._captions = Captions(ctx.room) if request.captions else None
@@ -74,6 +76,8 @@ class TranscriptionSession:
         room = self._room
         room.on("track_subscribed", self._on_track)
         room.on("track_unsubscribed", self._on_track_gone)
+        room.on("track_muted", self._on_muted)
+        room.on("active_speakers_changed", self._on_active_speakers)
         room.on("participant_connected", self._on_person)
         room.on("participant_disconnected", self._on_person_gone)
         await self._ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
@@ -107,17 +111,27 @@ class TranscriptionSession:
         self._finished = True
         for timer in self._timers:
             timer.cancel()
-        for listener, _ in self._listeners.values():
-            listener.end()
-        await asyncio.gather(
-            *(task for _, task in self._listeners.values()), return_exceptions=True
-        )
+        await self._hear_out()
         if self._transcript is None:
             return
         try:
             await self._transcript.finish(self._request.transcript_formats)
         except TranscriptError as error:
             logger.error("the transcript's files are not written: %s", error)
+
+    async def _hear_out(self) -> None:
+        """The last words of everyone, as far as they come in time."""
+        for listener, _ in self._listeners.values():
+            listener.end()
+        tasks = [task for _, task in self._listeners.values()]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            logger.warning("not everybody's last words came in %g s", LAST_WORDS_SECONDS)
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _now(self) -> float:
         return time.monotonic() - self._began
@@ -135,7 +149,9 @@ class TranscriptionSession:
         identity = participant.identity
         listener = Listener(
             Speaker(identity, lambda: participant.name, track.sid),
-            self._engine,
+            self._recognition.recognisers,
+            gate=self._recognition.gate(),
+            allowance=self._recognition.allowance,
             now=self._now,
             on_segment=self._on_segment,
             on_interim=self._on_interim,
@@ -157,6 +173,15 @@ class TranscriptionSession:
         participant: rtc.RemoteParticipant,
     ) -> None:
         self._end_listeners([track.sid])
+
+    def _on_muted(self, participant: rtc.Participant, publication: rtc.TrackPublication) -> None:
+        if known := self._listeners.get(publication.sid):
+            known[0].mute()
+
+    def _on_active_speakers(self, speakers: list[rtc.Participant]) -> None:
+        active = {sid for speaker in speakers for sid in speaker.track_publications}
+        for track_id, (listener, _) in self._listeners.items():
+            listener.is_active_speaker(track_id in active)
 
     def _end_listeners(self, track_ids: Iterable[str]) -> None:
         for track_id in track_ids:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -13,6 +14,15 @@ from .errors import SettingsError
 NONE = "none"
 _DEEPGRAM = "deepgram/nova-3"
 _EMBEDDED = "faster-whisper/tiny.en"
+
+
+class SendAudio(StrEnum):
+    """Which of a participant's audio goes to the STT."""
+
+    SPEECH = "speech"
+    """What is said, from just before to just after it."""
+    ALWAYS = "always"
+    """All of it, through one stream for as long as they are there."""
 
 
 class ModelChoice(NamedTuple):
@@ -45,6 +55,8 @@ class AgentSettings(BaseSettings):
     openai_base_url: str = Field(default="", validation_alias="OPENAI_BASE_URL")
     agent_name: str = Field(default="transcriber", min_length=1)
     stt: str = ""
+    stt_fallbacks: Annotated[tuple[str, ...], NoDecode] = ()
+    send_audio: SendAudio = SendAudio.SPEECH
     llm: str = NONE
     tts: str = NONE
     data_dir: Path = Path("data")
@@ -54,11 +66,11 @@ class AgentSettings(BaseSettings):
     health_port: int | None = Field(default=None, ge=0, le=65535)
     prometheus_port: int | None = Field(default=None, ge=0, le=65535)
 
-    @field_validator("tenants", mode="before")
+    @field_validator("tenants", "stt_fallbacks", mode="before")
     @classmethod
-    def _split_tenants(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(tenant.strip() for tenant in value.split(",") if tenant.strip())
+            return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
     @field_validator("deepgram_base_url")
@@ -89,6 +101,16 @@ class AgentSettings(BaseSettings):
         """As set, else Deepgram where there is a key for it, else the embedded model."""
         default = _DEEPGRAM if self.deepgram_api_key.get_secret_value() else _EMBEDDED
         return parse_choice("TALLYROOM_STT", self.stt or default)
+
+    @property
+    def stt_choices(self) -> tuple[ModelChoice, ...]:
+        """The STT that is wanted, then those that stand in for it while it is away.
+
+        Raises:
+            SettingsError: one has not two parts.
+        """
+        fallbacks = (parse_choice("TALLYROOM_STT_FALLBACKS", value) for value in self.stt_fallbacks)
+        return tuple(dict.fromkeys((self.stt_choice, *fallbacks)))
 
     @property
     def transcripts_path(self) -> Path:

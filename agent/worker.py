@@ -6,8 +6,10 @@ is in the room at once.
 
 from __future__ import annotations
 
+import functools
 import logging
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,17 +21,20 @@ from metering import (
     MeteringError,
     MeterSettings,
     RunInfo,
+    StreamingTerms,
     attach_sweeper,
     keep_room_names_out,
     record_declined,
+    streaming_terms,
 )
 
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
-from .providers import Warm, build_stt, check_request, warm_up
+from .providers import Warm, check_request, warm_up
+from .recognition import Recognition
 from .request import TranscriptionRequest
 from .session import TranscriptionSession
-from .settings import AgentSettings
+from .settings import AgentSettings, ModelChoice
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -65,7 +70,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     """
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
     server = TranscriberServer(
-        setup_fnc=prewarm,
+        setup_fnc=functools.partial(prewarm, terms=_terms(settings)),
         num_idle_processes=idle,
         initialize_process_timeout=INITIALIZE_SECONDS,
         ws_url=settings.livekit_url or None,
@@ -93,10 +98,17 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def prewarm(process: JobProcess) -> None:
+def _terms(settings: AgentSettings) -> dict[ModelChoice, StreamingTerms]:
+    """How the chosen STTs are billed: read here, once, because prices stay out of a job."""
+    return {
+        choice: streaming_terms(choice.provider, choice.model) for choice in settings.stt_choices
+    }
+
+
+def prewarm(process: JobProcess, terms: Mapping[ModelChoice, StreamingTerms]) -> None:
     """Load the speech model, once a process. A process that cannot load it says so at each job."""
     try:
-        process.userdata[_WARM] = warm_up(AgentSettings.load())
+        process.userdata[_WARM] = warm_up(AgentSettings.load(), terms)
     except TranscriberError as error:
         logger.error("the speech model is not loaded: %s", error)
 
@@ -148,9 +160,10 @@ async def entrypoint(ctx: JobContext) -> None:
     meter = JobMeter(ctx, tenant=request.tenant, title=request.title, tags=request.tags)
     try:
         warm = ctx.proc.userdata.get(_WARM) or Warm()
-        engine = build_stt(settings, request, warm, meter.http_session)
-        meter.watch(engine)
-        session = TranscriptionSession(ctx, request, engine, meter, settings.transcripts_path)
+        recognition = Recognition(
+            settings, request, warm, http_session=meter.http_session, watch=meter.watch
+        )
+        session = TranscriptionSession(ctx, request, recognition, meter, settings.transcripts_path)
         ctx.proc.userdata[_SESSION] = session
         await session.start()
     except TranscriberError as error:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .run import Status as Status
     from .settings import Hosting as Hosting
     from .settings import MeterSettings as MeterSettings
+    from .stream_billing import StreamingTerms as StreamingTerms
     from .sweeper import attach_sweeper as attach_sweeper
+    from .terms_in_force import streaming_terms as streaming_terms
     from .usage import Certainty as Certainty
     from .usage import Meter as Meter
     from .usage import Usage as Usage
@@ -36,10 +38,12 @@ _HOMES = {
     "MeteringError": "errors",
     "RunInfo": "run",
     "Status": "run",
+    "StreamingTerms": "stream_billing",
     "Usage": "usage",
     "attach_sweeper": "sweeper",
     "keep_room_names_out": "log_privacy",
     "record_declined": "job_meter",
+    "streaming_terms": "terms_in_force",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

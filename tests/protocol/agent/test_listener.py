@@ -15,7 +15,8 @@ import pytest
 from livekit import rtc
 from pydantic import SecretStr
 
-from agent.listener import Interim, Listener, Speaker
+from agent.listening.listener import Interim, Listener, Speaker
+from agent.listening.recognisers import Recogniser, Recognisers
 from agent.providers import Warm, build_stt
 from agent.request import TranscriptionRequest
 from agent.segments import Segment
@@ -61,12 +62,15 @@ class Hearing:
         self.segments: asyncio.Queue[Segment] = asyncio.Queue()
         self.listener = Listener(
             Speaker("alice", lambda: "Alice", "TR_alice"),
-            build_stt(settings, TranscriptionRequest(), Warm(), lambda: session),
+            Recognisers(
+                [Recogniser(build_stt(settings, TranscriptionRequest(), Warm(), lambda: session))]
+            ),
             now=lambda: time.monotonic() - began,
             on_segment=self.segments.put,
             on_interim=self._ignore,
             attribute=self._attribute,
             first_pause_seconds=FIRST_PAUSE_SECONDS,
+            kept_seconds=60.0,
         )
         self.task = asyncio.create_task(self.listener.recognise())
 
@@ -141,9 +145,9 @@ async def test_what_was_understood_before_the_drop_is_not_said_twice(
     hearing = hear()
     hearing.speak(tone(1.0))
     await until(lambda: bool(server.connections) and server.connections[0].audio_bytes == 32_000)
-    stream = hearing.listener._stream
-    assert stream is not None
-    stream.flush()
+    take = hearing.listener._take
+    assert take is not None
+    take.pause()
     assert (await hearing.segment()).text == "heard 1.00 seconds"
 
     hearing.speak(tone(0.5))

@@ -105,7 +105,7 @@ async def test_the_embedded_model_is_the_one_that_was_warmed_up(
     engine = build_stt(
         settings(stt="faster-whisper/tiny.en"),
         asking(language="en-GB"),
-        Warm(speech_model, voice_finder),
+        Warm({"tiny.en": speech_model}, voice_finder),
         lambda: session,
     )
     assert isinstance(engine, WhisperSTT)
@@ -155,8 +155,10 @@ async def test_what_a_plugin_refuses_is_a_setting_that_cannot_be_used(
     assert str(caught.value).startswith("TALLYROOM_STT=deepgram/nova-2 cannot be used: Keyterm")
 
 
-def test_a_provider_elsewhere_needs_no_warming_up() -> None:
-    assert warm_up(settings(stt="deepgram/nova-3")) == Warm()
+def test_a_provider_elsewhere_needs_no_speech_model() -> None:
+    warm = warm_up(settings(stt="deepgram/nova-3"))
+    assert (warm.speech_models, warm.vad) == ({}, None)
+    assert warm.speech_detector is not None
 
 
 def test_any_tenant_where_none_are_listed() -> None:

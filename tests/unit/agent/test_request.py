@@ -20,6 +20,7 @@ CONTRACT = {
     "transcript_formats",
     "leave_after_minutes",
     "leave_when_alone_seconds",
+    "send_audio",
 }
 
 
@@ -47,6 +48,7 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "transcript_formats": ("md", "vtt", "srt", "txt", "json"),
         "leave_after_minutes": None,
         "leave_when_alone_seconds": 20.0,
+        "send_audio": None,
     }
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.backlog import Backlog
+from agent.listening.backlog import AudioAllowance, Backlog
+from agent.listening.gate import Captured
 from tests.sound import frames_of
 
 
@@ -11,7 +12,7 @@ def filled(seconds: int, longest: float = 60.0) -> Backlog:
     backlog = Backlog(longest)
     for second in range(1, seconds + 1):
         (frame,) = frames_of(1.0, frame_seconds=1.0)
-        backlog.add(frame, float(second))
+        backlog.add(Captured(frame, float(second)))
     return backlog
 
 
@@ -58,7 +59,40 @@ def test_positions_begin_anew_with_each_stream() -> None:
 def test_all_of_it_can_be_heard() -> None:
     backlog = Backlog(60.0)
     for number, frame in enumerate(frames_of(1.0), start=1):
-        backlog.add(frame, number / 100)
+        backlog.add(Captured(frame, number / 100))
     assert backlog.seconds == pytest.approx(1.0)
     backlog.heard(1.0)
     assert backlog.seconds == 0.0
+
+
+def test_backlogs_share_what_a_job_may_keep_and_say_what_they_lose() -> None:
+    allowance = AudioAllowance(5.0)
+    lost: list[tuple[float, float]] = []
+    (frame,) = frames_of(1.0, frame_seconds=1.0)
+    one, two = (
+        Backlog(60.0, allowance=allowance, on_lost=lambda seconds, at: lost.append((seconds, at)))
+        for _ in range(2)
+    )
+    for second in range(1, 5):
+        one.add(Captured(frame, float(second)))
+    for second in range(1, 4):
+        two.add(Captured(frame, second + 0.5))
+    assert captured(one) == [1.0, 2.0, 3.0, 4.0]
+    assert captured(two) == [3.5]
+    assert lost == [(1.0, 1.5), (1.0, 2.5)]
+    one.heard(4.0)
+    two.add(Captured(frame, 4.5))
+    assert captured(two) == [3.5, 4.5]
+
+
+def test_what_nobody_will_hear_is_given_back() -> None:
+    allowance = AudioAllowance(3.0)
+    (frame,) = frames_of(1.0, frame_seconds=1.0)
+    backlog = Backlog(60.0, allowance=allowance)
+    for second in range(1, 4):
+        backlog.add(Captured(frame, float(second)))
+    assert [item.at for item in backlog.clear()] == [1.0, 2.0, 3.0]
+    assert backlog.seconds == 0.0
+    for second in range(4, 7):
+        backlog.add(Captured(frame, float(second)))
+    assert captured(backlog) == [4.0, 5.0, 6.0]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.timeline import Timeline
+from agent.listening.timeline import Timeline
 
 
 class Clock:

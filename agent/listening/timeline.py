@@ -40,6 +40,12 @@ class Timeline:
             self._correct(began)
         self._pushed += duration
 
+    def forget_before(self, position: float) -> None:
+        """Nothing before this position will be asked for any more: hours leave no trace."""
+        index = bisect.bisect_right(self._positions, position) - 1
+        if index > 0:
+            del self._positions[:index], self._times[:index]
+
     @property
     def pushed(self) -> float:
         """How much audio has gone into the stream, in seconds."""

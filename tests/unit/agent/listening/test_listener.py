@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from agent import listener as listener_module
-from agent.listener import KEPT_SECONDS, Interim, Listener, Speaker
-from agent.segments import Segment
+from agent.listening import take as take_module
+from agent.listening.listener import Interim, Listener, Speaker
+from agent.listening.recognisers import Recogniser, Recognisers
+from agent.segments import Gap, Segment
 from metering.meters.attribution import attribution
 from tests.unit.agent.scripted import PATIENCE_SECONDS, ScriptedSTT, numbered
+from tests.waiting import until
 
 
 class Hearing:
@@ -32,7 +34,9 @@ class Hearing:
             "first_pause_seconds": 0.001,
         }
         self.listener = Listener(
-            Speaker("alice", lambda: self.name, "TR_alice"), self.engine, **values | options
+            Speaker("alice", lambda: self.name, "TR_alice"),
+            Recognisers([Recogniser(self.engine)]),
+            **values | options,
         )
         self.task = asyncio.create_task(self.listener.recognise())
 
@@ -166,7 +170,7 @@ async def test_silence_is_no_segment(hear: Hear) -> None:
 async def test_an_error_reopens_the_stream_after_a_growing_pause(
     hear: Hear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener_module, "LONGEST_PAUSE_SECONDS", 0.08)
+    monkeypatch.setattr(take_module, "LONGEST_PAUSE_SECONDS", 0.08)
     hearing = hear(first_pause_seconds=0.02)
     for _ in range(3):
         (await hearing.engine.next_stream()).fail()
@@ -254,12 +258,17 @@ async def test_without_times_all_that_was_sent_counts_as_heard(hear: Hear) -> No
     await (await hearing.engine.next_stream()).heard(3)
 
 
-async def test_no_more_than_a_minute_is_kept_and_the_newest_of_it(hear: Hear) -> None:
-    hearing = hear()
+async def test_of_what_cannot_be_heard_yet_the_newest_is_kept_and_the_rest_is_a_gap(
+    hear: Hear,
+) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(kept_seconds=60.0, on_gap=gaps.append)
     hearing.speak(*range(1, 71))
     stream = await hearing.engine.next_stream()
-    assert KEPT_SECONDS == 60.0
     await stream.heard(*range(11, 71))
+    assert [(gap.speaker, gap.start, gap.end) for gap in gaps] == [
+        ("alice", float(second), second + 1.0) for second in range(10)
+    ]
     stream.say("eleven", 0.0, 1.0)
     assert (await hearing.segment()).start == 10.0
 
@@ -296,15 +305,32 @@ async def test_the_end_while_backing_off_is_one_more_try_at_once(hear: Hear) -> 
     assert hearing.segments.get_nowait().text == "goodbye"
 
 
-async def test_the_end_while_backing_off_is_the_end_if_that_fails_too(hear: Hear) -> None:
-    hearing = hear(first_pause_seconds=1000.0)
+async def test_what_was_said_last_is_tried_until_it_is_heard(hear: Hear) -> None:
+    hearing = hear()
+    hearing.engine.last_words = "goodbye"
     hearing.speak(1)
     (await hearing.engine.next_stream()).fail()
     hearing.engine.refusals.extend(ConnectionError("no") for _ in range(5))
     hearing.listener.end()
     await hearing.over()
-    assert len(hearing.engine.opened_at) == 2
-    assert hearing.segments.empty()
+    assert len(hearing.engine.opened_at) == 7
+    assert hearing.segments.get_nowait().text == "goodbye"
+
+
+async def test_what_was_not_heard_until_the_end_of_the_job_is_a_gap(hear: Hear) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append)
+    hearing.engine.refusals.extend(ConnectionError("no") for _ in range(100))
+    hearing.speak(1, 2)
+    hearing.listener.end()
+    await until(lambda: len(hearing.engine.opened_at) >= 3)
+    hearing.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hearing.task
+    assert [(gap.name, gap.start, gap.end) for gap in gaps] == [
+        ("Alice", 0.0, 1.0),
+        ("Alice", 1.0, 2.0),
+    ]
 
 
 async def test_an_error_at_the_end_with_nothing_left_to_hear_is_the_end(hear: Hear) -> None:
@@ -322,7 +348,7 @@ async def test_an_error_at_the_end_with_nothing_left_to_hear_is_the_end(hear: He
 async def test_last_words_that_do_not_come_are_given_up(
     hear: Hear, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listener_module, "DRAIN_SECONDS", 0.05)
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
 
     async def never(_: Segment) -> None:
         await asyncio.Event().wait()
@@ -333,7 +359,7 @@ async def test_last_words_that_do_not_come_are_given_up(
     hearing.listener.end()
     await hearing.over()
     assert stream.closed
-    assert "a track's last words did not come within 0.05 s" in caplog.messages
+    assert "a stream's last words did not come within 0.05 s" in caplog.messages
 
 
 async def test_being_cancelled_closes_the_stream(hear: Hear) -> None:

@@ -1,0 +1,172 @@
+"""Which of a participant's audio is speech, so that only that is sent and paid for.
+
+Decided cheaply first: nothing that does not stand out from its background is looked at. What does
+is put to Silero, and what the server itself calls an active speaker is believed more readily. The
+audio from before the decision is kept, so that a first syllable is never cut off.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import numpy as np
+from livekit import rtc
+from numpy.typing import NDArray
+
+from .loudness import Loudness, level
+from .speech_detector import SAMPLE_RATE, WINDOW, SpeechDetector
+
+PREROLL_SECONDS = 0.3
+"""Sent from before the first sound that stood out."""
+REACH_BACK_SECONDS = 1.2
+"""How far back speech is looked for, in sound that stood out all along."""
+TAIL_SECONDS = 0.5
+"""Sent after the last of the speech: a pause within a sentence, and the last consonant."""
+
+_BEGINS = 0.5
+_BEGINS_IF_ACTIVE = 0.25
+"""Where the server has the participant among its active speakers."""
+_GOES_ON = 0.35
+_CONTEXT_WINDOWS = 3
+_GIVE_UP_WINDOWS = 10
+"""Quiet windows after which a sound that was no speech is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A frame of audio, and when its end was captured on the meeting's clock, in seconds."""
+
+    frame: rtc.AudioFrame
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a gate lets through, in order; `ended` says that a stretch of speech is over with it."""
+
+    captured: list[Captured] = field(default_factory=list)
+    ended: bool = False
+
+
+class _State(Enum):
+    QUIET = auto()
+    SUSPECT = auto()
+    SPEAKING = auto()
+
+
+class Gate:
+    """Lets one participant's speech through: mono frames at 16 kHz, of any length, in order."""
+
+    def __init__(self, detector: SpeechDetector, *, tail_seconds: float = TAIL_SECONDS) -> None:
+        self._detector = detector
+        self._tail = round(tail_seconds * SAMPLE_RATE)
+        self._loudness = Loudness()
+        self._state = _State.QUIET
+        self._is_active_speaker = False
+        self._kept: deque[Captured] = deque()
+        self._kept_samples = 0
+        self._remainder = np.empty(0, np.float32)
+        self._context: deque[tuple[NDArray[np.float32], float]] = deque(maxlen=_CONTEXT_WINDOWS)
+        self._position = 0
+        self._stood_out_at = 0
+        self._spoke_at = 0
+        self._quiet_windows = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody speaks, as far as has been heard."""
+        return self._state is _State.SPEAKING
+
+    def is_active_speaker(self, active: bool) -> None:
+        """What the server says of the participant; a hint, for its levels miss quiet voices."""
+        self._is_active_speaker = active
+
+    def push(self, captured: Captured) -> Passed:
+        """Take a frame; returns what is to be sent now, from before it where it begins."""
+        was_open = self.is_open
+        self._keep(captured)
+        self._hear(captured.frame)
+        if self.is_open:
+            return Passed(self._release())
+        if was_open:
+            return Passed(self._release(), ended=True)
+        self._forget_old()
+        return Passed()
+
+    def cut(self) -> Passed:
+        """The audio stops, for a mute or a lost track; what was said may have ended in it."""
+        was_open = self.is_open
+        passed = Passed(self._release() if was_open else [], ended=was_open)
+        self._kept.clear()
+        self._kept_samples = 0
+        self._remainder = self._remainder[:0]
+        self._context.clear()
+        self._detector.forget()
+        self._state = _State.QUIET
+        return passed
+
+    def _keep(self, captured: Captured) -> None:
+        self._kept.append(captured)
+        self._kept_samples += captured.frame.samples_per_channel
+
+    def _forget_old(self) -> None:
+        longest = round((REACH_BACK_SECONDS + PREROLL_SECONDS) * SAMPLE_RATE)
+        while self._kept_samples - self._kept[0].frame.samples_per_channel >= longest:
+            self._kept_samples -= self._kept.popleft().frame.samples_per_channel
+
+    def _release(self) -> list[Captured]:
+        """What is kept and belongs to the speech, which is nothing from long before it began."""
+        begins = self._stood_out_at - round(PREROLL_SECONDS * SAMPLE_RATE)
+        begins = max(begins, self._spoke_at - round(REACH_BACK_SECONDS * SAMPLE_RATE))
+        ends = self._position + len(self._remainder) - self._kept_samples
+        released = []
+        for captured in self._kept:
+            ends += captured.frame.samples_per_channel
+            if ends > begins:
+                released.append(captured)
+        self._kept.clear()
+        self._kept_samples = 0
+        return released
+
+    def _hear(self, frame: rtc.AudioFrame) -> None:
+        samples = np.frombuffer(frame.data, np.int16).astype(np.float32) / np.float32(32768.0)
+        heard = np.concatenate((self._remainder, samples)) if len(self._remainder) else samples
+        whole = len(heard) // WINDOW * WINDOW
+        self._remainder = heard[whole:]
+        for start in range(0, whole, WINDOW):
+            self._position += WINDOW
+            self._judge(heard[start : start + WINDOW])
+
+    def _judge(self, window: NDArray[np.float32]) -> None:
+        dbfs = level(window)
+        is_loud = self._loudness.is_loud(dbfs)
+        if self._state is _State.QUIET:
+            if is_loud:
+                self._suspect()
+            else:
+                self._context.append((window, dbfs))
+                return
+        probability = self._detector.probability(window, dbfs)
+        if self._state is _State.SUSPECT:
+            self._quiet_windows = 0 if is_loud else self._quiet_windows + 1
+            if probability >= (_BEGINS_IF_ACTIVE if self._is_active_speaker else _BEGINS):
+                self._state = _State.SPEAKING
+                self._spoke_at = self._position
+            elif self._quiet_windows >= _GIVE_UP_WINDOWS:
+                self._state = _State.QUIET
+        elif probability >= _GOES_ON:
+            self._spoke_at = self._position
+        elif self._position - self._spoke_at >= self._tail:
+            # What stands out from now on is a beginning of its own.
+            self._state = _State.QUIET
+
+    def _suspect(self) -> None:
+        self._state = _State.SUSPECT
+        self._stood_out_at = self._position - WINDOW
+        self._quiet_windows = 0
+        self._detector.forget()
+        for window, dbfs in self._context:
+            self._detector.probability(window, dbfs)
+        self._context.clear()

@@ -1,0 +1,317 @@
+"""One participant's audio to segments, for as long as they are there.
+
+Each audio track goes straight into STT streams of its own: one for each stretch of speech where a
+connection costs by the second, one for all of it where silence is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from livekit import rtc
+from livekit.agents import stt
+
+from ..segments import Gap, Segment
+from .backlog import AudioAllowance, Backlog
+from .gate import Captured, Gate, Passed
+from .recognisers import Recognisers
+from .take import FIRST_PAUSE_SECONDS, Take, has_times
+from .timeline import Timeline
+
+logger = logging.getLogger("tallyroom.agent")
+
+SAMPLE_RATE = 16_000
+FRAME_MS = 50
+KEPT_SECONDS = 900.0
+"""How much of a track's audio is kept until it has been put into words; the oldest goes first."""
+STALL_SECONDS = 0.6
+"""Audio that stops coming in the middle of a word, for a mute or a network, ends it."""
+_SHORT_SECONDS = 1.0
+"""While a provider's limits are nearly reached, a stream that is open is held; asked so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """What is being said and may still change; replaced by a segment with the same id."""
+
+    segment_id: str
+    speaker: str
+    track_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Whose track it is. `name` is asked for at each segment, because people change theirs."""
+
+    identity: str
+    name: Callable[[], str]
+    track_id: str
+
+
+class Listener:
+    """Turns one audio track into segments.
+
+    `now` is the meeting's clock in seconds. `attribute` opens the context in which an STT stream is
+    made, so that its usage has the speaker's name on it. Without a `gate` everything is sent.
+    `on_gap` is told of what was captured and can no longer be heard.
+    """
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        recognisers: Recognisers,
+        *,
+        now: Callable[[], float],
+        on_segment: Callable[[Segment], Awaitable[None]],
+        on_interim: Callable[[Interim], Awaitable[None]],
+        on_gap: Callable[[Gap], None] = lambda gap: None,
+        gate: Gate | None = None,
+        allowance: AudioAllowance | None = None,
+        attribute: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        kept_seconds: float = KEPT_SECONDS,
+    ) -> None:
+        self._speaker = speaker
+        self._recognisers = recognisers
+        self._now = now
+        self._on_segment = on_segment
+        self._on_interim = on_interim
+        self._on_gap = on_gap
+        self._gate = gate
+        self._allowance = allowance
+        self._attribute = attribute
+        self._first_pause_seconds = first_pause_seconds
+        self._kept_seconds = kept_seconds
+        self._take: Take | None = None
+        self._running: dict[asyncio.Task[None], Take] = {}
+        self._ended = asyncio.Event()
+        self._pushed_at = 0.0
+        self._stall: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
+
+    async def listen(self, track: rtc.Track) -> None:
+        """Hear a track until it ends or `end` is called; returns when its last words are out."""
+        audio = rtc.AudioStream(
+            track, sample_rate=SAMPLE_RATE, num_channels=1, frame_size_ms=FRAME_MS
+        )
+        reading = asyncio.create_task(self._read(audio), name="tallyroom-read-audio")
+        try:
+            await self.recognise()
+        finally:
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+            await audio.aclose()
+
+    async def _read(self, audio: rtc.AudioStream) -> None:
+        try:
+            async for event in audio:
+                self.push(event.frame)
+        finally:
+            self.end()
+
+    def push(self, frame: rtc.AudioFrame) -> None:
+        """Take captured audio; what is to be put into words goes to the STT at once."""
+        if self._ended.is_set():
+            return
+        captured = Captured(frame, self._now())
+        if self._gate is None:
+            self._send([captured])
+            return
+        self._pushed_at = captured.at
+        self._pass_on(self._gate.push(captured))
+
+    def mute(self) -> None:
+        """The microphone is off: what was being said is over."""
+        if self._gate and not self._ended.is_set():
+            self._pass_on(self._gate.cut())
+
+    def is_active_speaker(self, active: bool) -> None:
+        """What the server says of the participant."""
+        if self._gate:
+            self._gate.is_active_speaker(active)
+
+    def end(self) -> None:
+        """The track is gone: hear out what has been said, then stop."""
+        if self._ended.is_set():
+            return
+        self.mute()
+        self._ended.set()
+        self._cancel_timers()
+        if self._take:
+            self._take.end()
+
+    async def recognise(self) -> None:
+        """Return when the track has ended and all of it was heard."""
+        if self._gate is None and self._take is None and not self._ended.is_set():
+            self._open_take()
+        try:
+            await self._ended.wait()
+            while self._running:
+                await asyncio.wait(self._running)
+        finally:
+            self._cancel_timers()
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        """Whatever has not been heard until now is a gap in the transcript."""
+        takes = dict(self._running)
+        for task in takes:
+            task.cancel()
+        await asyncio.gather(*takes, return_exceptions=True)
+        for take in takes.values():
+            for captured in take.backlog.clear():
+                self._lost(captured.frame.duration, captured.at)
+
+    def _lost(self, seconds: float, at: float) -> None:
+        self._on_gap(
+            Gap(
+                speaker=self._speaker.identity,
+                name=self._speaker.name(),
+                start=round(max(0.0, at - seconds), 3),
+                end=round(at, 3),
+                track_id=self._speaker.track_id,
+            )
+        )
+
+    def _pass_on(self, passed: Passed) -> None:
+        if passed.captured:
+            self._send(passed.captured)
+        if passed.ended and self._take:
+            self._take.pause()
+            self._close_later(self._take)
+        elif self._stall is None and self._gate and self._gate.is_open:
+            self._watch_for_a_stall(STALL_SECONDS)
+
+    def _send(self, captured: list[Captured]) -> None:
+        take = self._open_take()
+        for one in captured:
+            take.push(one)
+
+    def _open_take(self) -> Take:
+        """What is being heard, or something new: one that has been told to end may still answer."""
+        if self._closing:
+            self._closing.cancel()
+            self._closing = None
+        if self._take and self._take in self._running.values() and self._take.resume():
+            return self._take
+        words = _Words(self._speaker, self._now, self._on_segment, self._on_interim)
+        self._take = take = Take(
+            self._recognisers,
+            Backlog(self._kept_seconds, allowance=self._allowance, on_lost=self._lost),
+            now=self._now,
+            said=words.take,
+            attribute=self._attribute,
+            first_pause_seconds=self._first_pause_seconds,
+        )
+        task = asyncio.create_task(take.run(), name="tallyroom-take")
+        self._running[task] = take
+        task.add_done_callback(self._on_take_done)
+        return take
+
+    def _on_take_done(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task, None)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a stretch of speech was not heard out: %s", type(error).__name__)
+
+    def _watch_for_a_stall(self, seconds: float) -> None:
+        self._stall = asyncio.get_running_loop().call_later(seconds, self._on_stall)
+
+    def _on_stall(self) -> None:
+        self._stall = None
+        if not (self._gate and self._gate.is_open):
+            return
+        left = self._pushed_at + STALL_SECONDS - self._now()
+        if left > 0:
+            self._watch_for_a_stall(left)
+        else:
+            self._pass_on(self._gate.cut())
+
+    def _close_later(self, take: Take) -> None:
+        if self._closing:
+            self._closing.cancel()
+            self._closing = None
+        seconds = take.recogniser.silence.close_after(take.age)
+        if seconds is not None:
+            self._close_in(seconds, take)
+
+    def _close_in(self, seconds: float, take: Take) -> None:
+        self._closing = asyncio.get_running_loop().call_later(seconds, self._close, take)
+
+    def _close(self, take: Take) -> None:
+        self._closing = None
+        if take.recogniser.is_short():
+            self._close_in(_SHORT_SECONDS, take)
+        else:
+            take.end()
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._stall, self._closing):
+            if timer:
+                timer.cancel()
+        self._stall = self._closing = None
+
+
+class _Words:
+    """What one take's STT answers, as interims and segments."""
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        now: Callable[[], float],
+        on_segment: Callable[[Segment], Awaitable[None]],
+        on_interim: Callable[[Interim], Awaitable[None]],
+    ) -> None:
+        self._speaker = speaker
+        self._now = now
+        self._on_segment = on_segment
+        self._on_interim = on_interim
+        self._segment_id = _new_segment_id()
+        self._speaking_since: float | None = None
+
+    async def take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
+        """An answer; positions in it are on `timeline`."""
+        if event.type is stt.SpeechEventType.START_OF_SPEECH:
+            self._speaking_since = self._speaking_since or self._now()
+        said = event.alternatives[0] if event.alternatives else None
+        if said is None or not said.text.strip():
+            return
+        if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
+            self._speaking_since = self._speaking_since or self._now()
+            await self._on_interim(
+                Interim(self._segment_id, self._speaker.identity, self._speaker.track_id, said.text)
+            )
+        elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            segment = self._segment(said, timeline)
+            self._segment_id = _new_segment_id()
+            self._speaking_since = None
+            await self._on_segment(segment)
+
+    def _segment(self, said: stt.SpeechData, timeline: Timeline) -> Segment:
+        now = self._now()
+        if has_times(said):
+            start, end = timeline.at(said.start_time), timeline.end_at(said.end_time)
+        else:
+            start, end = now if self._speaking_since is None else self._speaking_since, now
+        return Segment(
+            segment_id=self._segment_id,
+            speaker=self._speaker.identity,
+            name=self._speaker.name(),
+            text=said.text.strip(),
+            start=round(min(start, end), 3),
+            end=round(max(start, end), 3),
+            language=str(said.language),
+            confidence=round(said.confidence, 3) if said.confidence else None,
+            track_id=self._speaker.track_id,
+        )
+
+
+def _new_segment_id() -> str:
+    return f"SG_{uuid.uuid4().hex[:12]}"

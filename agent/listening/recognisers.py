@@ -1,0 +1,83 @@
+"""The STT that a meeting uses, and those that it falls back on while that one is away.
+
+A provider that fails is left alone for a while, longer each time, and then tried again with what is
+said next. What a failed try had taken is heard by the next one, so that trying costs no words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from livekit.agents import stt
+
+from .silence import SilencePolicy
+
+FIRST_REST_SECONDS = 5.0
+LONGEST_REST_SECONDS = 120.0
+
+_KEEP_OPEN = SilencePolicy(closes=False)
+
+
+class Recogniser:
+    """One provider's STT: `silence` is what becomes of its streams while nobody speaks.
+
+    `permit` is a block in which one stream may be open; entering it waits while the provider's
+    limits allow no more. `is_short` says that they nearly do not.
+    """
+
+    def __init__(
+        self,
+        engine: stt.STT[Any],
+        *,
+        silence: SilencePolicy = _KEEP_OPEN,
+        permit: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
+        is_short: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.engine = engine
+        self.silence = silence
+        self.permit = permit
+        self.is_short = is_short
+        self._failures = 0
+        self._rests_until = 0.0
+
+    def rests(self, now: float) -> float:
+        """For how long it is still left alone, in seconds."""
+        return max(0.0, self._rests_until - now)
+
+    def failed(self, now: float) -> None:
+        """It failed without having heard anything."""
+        rest = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2 ** min(self._failures, 10))
+        self._failures += 1
+        self._rests_until = now + rest
+
+    def worked(self) -> None:
+        """It has heard something."""
+        self._failures = 0
+        self._rests_until = 0.0
+
+
+class Recognisers:
+    """The first is the one that is wanted; the others stand in for it, in their order."""
+
+    def __init__(
+        self, recognisers: Sequence[Recogniser], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._recognisers = tuple(recognisers)
+        self._clock = clock
+
+    def choose(self) -> Recogniser:
+        """The first that is not left alone; if all are, the one that is so the shortest."""
+        now = self._clock()
+        return min(self._recognisers, key=lambda one: one.rests(now))
+
+    def failed(self, recogniser: Recogniser) -> None:
+        """It failed without having heard anything."""
+        recogniser.failed(self._clock())
+
+    def worked(self, recogniser: Recogniser) -> None:
+        """It has heard something."""
+        recogniser.worked()
