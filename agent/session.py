@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from livekit import rtc
@@ -147,6 +148,11 @@ class TranscriptionSession:
         if self._finished or track.sid in self._listeners or not self._is_listening:
             return
         identity = participant.identity
+        listening = ExitStack()
+        engine = self._recognition.recognisers.choose().engine
+        listening.enter_context(
+            self._meter.listening(engine, participant=identity, purpose=PURPOSE)
+        )
         listener = Listener(
             Speaker(identity, lambda: participant.name, track.sid),
             self._recognition.recognisers,
@@ -155,6 +161,7 @@ class TranscriptionSession:
             now=self._now,
             on_segment=self._on_segment,
             on_interim=self._on_interim,
+            on_end=listening.close,
             attribute=lambda: self._meter.attribute(participant=identity, purpose=PURPOSE),
         )
         task = asyncio.create_task(listener.listen(track), name="tallyroom-listener")

@@ -17,7 +17,7 @@ import importlib
 import io
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from .health import Operation, failed
 from .journal import SUFFIX, Entry, JournalWriter, decode_lines, read_entries
 from .meters.attribution import attribution
 from .meters.connections import ConnectionMeter
-from .meters.models import ModelMeter, Watched
+from .meters.models import ModelMeter, Watched, provider_slug
 from .meters.requests import RequestMeter
 from .meters.room import RoomMeter
 from .own_loop import in_own_loop
@@ -41,7 +41,7 @@ from .settings import MeterSettings
 if TYPE_CHECKING:
     import aiohttp
     import httpx2
-    from livekit.agents import JobContext
+    from livekit.agents import JobContext, stt
 
 logger = logging.getLogger("tallyroom.metering")
 
@@ -152,6 +152,29 @@ class JobMeter:
     ) -> AbstractContextManager[None]:
         """Attribute what is used inside the block to somebody, and to a purpose."""
         return attribution(participant=participant, purpose=purpose)
+
+    @contextlib.contextmanager
+    def listening(
+        self, engine: stt.STT[Any], *, participant: str | None = None, purpose: str = ""
+    ) -> Iterator[None]:
+        """Time how long somebody's audio is listened to inside the block, whether sent or not.
+
+        It is billed by nobody; against it the cost record shows what `engine`, which gets only a
+        part of that audio, has saved.
+        """
+        listened = self._recorder.open(
+            instance_id=self._recorder.instance_id("listening", None),
+            meter="stt_listening",
+            provider=provider_slug(engine),
+            model=engine.model.lower(),
+            participant=participant,
+            purpose=purpose,
+            source="listener",
+        )
+        try:
+            yield
+        finally:
+            listened.close()
 
     def describe(
         self,

@@ -91,6 +91,23 @@ class Unrated(_Model):
     reason: str
 
 
+class RecordSaving(_Model):
+    """What an agent saved by not sending silence to a streaming STT.
+
+    `listened` is how long it listened, what a stream that is always open would have been billed
+    for; `quantity` what was used of `meter`. `saved_cost` is null where their price is not known.
+    """
+
+    provider: str
+    model: str
+    meter: str
+    listened: Exact
+    quantity: Exact
+    unit: str
+    saved_cost: Exact | None
+    currency: str | None
+
+
 class CostRecord(_Model):
     """One job's usage and charges.
 
@@ -120,6 +137,7 @@ class CostRecord(_Model):
     list_cost: Exact | None
     currency: str | None
     unrated: list[Unrated]
+    savings: list[RecordSaving] = []
     rate_card: str
 
     def for_log(self) -> dict[str, Any]:

@@ -43,13 +43,14 @@ class Meter:
     """Something that is counted.
 
     `unit` is the base unit of its usage; `part_of` names the meter whose quantity contains this
-    one's, so that pricing both would charge it twice.
+    one's, so that pricing both would charge it twice. `not_billed` is why nobody bills it.
     """
 
     name: str
     unit: str
     part_of: str | None = None
     description: str = ""
+    not_billed: str = ""
 
 
 @functools.cache

@@ -60,7 +60,8 @@ class Listener:
 
     `now` is the meeting's clock in seconds. `attribute` opens the context in which an STT stream is
     made, so that its usage has the speaker's name on it. Without a `gate` everything is sent.
-    `on_gap` is told of what was captured and can no longer be heard.
+    `on_gap` is told of what was captured and can no longer be heard, `on_end` that nothing more is
+    captured.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Listener:
         on_segment: Callable[[Segment], Awaitable[None]],
         on_interim: Callable[[Interim], Awaitable[None]],
         on_gap: Callable[[Gap], None] = lambda gap: None,
+        on_end: Callable[[], None] = lambda: None,
         gate: Gate | None = None,
         allowance: AudioAllowance | None = None,
         attribute: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
@@ -84,6 +86,7 @@ class Listener:
         self._on_segment = on_segment
         self._on_interim = on_interim
         self._on_gap = on_gap
+        self._on_end = on_end
         self._gate = gate
         self._allowance = allowance
         self._attribute = attribute
@@ -144,6 +147,7 @@ class Listener:
             return
         self.mute()
         self._ended.set()
+        self._on_end()
         self._cancel_timers()
         if self._take:
             self._take.end()

@@ -13,8 +13,9 @@ from decimal import Decimal
 from rich.console import Console
 from rich.text import Text
 
-from ..record import CostRecord, JobSummary, RecordCharge, RecordUsage
+from ..record import CostRecord, JobSummary, RecordCharge, RecordSaving, RecordUsage
 from ..run import Status
+from ..savings import LISTENING
 from ..usage import format_decimal
 from .layout import Column, Flow, Sheet
 
@@ -188,6 +189,8 @@ def total_lines(record: CostRecord) -> Iterator[Flow]:
         named = f"+ unrated: {missing.meter}, {made_of(missing.provider, missing.model)},"
         parts = [*plain(named).split(), Text(f"{quantity}:"), *plain(missing.reason).split()]
         yield Flow([_styled(part, "yellow") for part in parts])
+    for saving in record.savings:
+        yield Flow([_styled(part, "green") for part in plain(_saved(saving)).split()])
     for charge in record.charges:
         said = ""
         if charge.disputed:
@@ -195,10 +198,22 @@ def total_lines(record: CostRecord) -> Iterator[Flow]:
             cost = money(Decimal(stated), charge.currency) if stated is not None else ""
             reading = other_reading(charge.disputed.get("basis", ""), cost)
             said = f"* disputed: {reading}: {charge.disputed.get('reason')}"
-        elif charge.state == "not_billed":
+        elif charge.state == "not_billed" and charge.meter != LISTENING:
             said = f"- {charge.meter} is not billed: {charge.reason}"
         if said:
             yield Flow([_styled(part, "dim") for part in plain(said).split()])
+
+
+def _saved(saving: RecordSaving) -> str:
+    """What was not sent, and what that would have cost."""
+    used, listened = (
+        amount(_short(quantity), saving.unit) for quantity in (saving.quantity, saving.listened)
+    )
+    worth = ""
+    if saving.saved_cost:
+        worth = f": {money(saving.saved_cost, saving.currency)} saved"
+    named = made_of(saving.provider, saving.model)
+    return f"- {saving.meter}, {named}: {used} of {listened} that were listened to{worth}"
 
 
 def _styled(text: Text, style: str) -> Text:

@@ -31,6 +31,7 @@ from ..record import (
     sum_priced,
 )
 from ..run import Status
+from ..savings import savings
 from . import schema
 from .store import Ledger
 from .usage_queries import (
@@ -109,6 +110,7 @@ def _cost_record(
         list_cost=list_cost,
         currency=currency,
         unrated=list_unrated(charges),
+        savings=savings(charges),
         rate_card=rating["rate_card"] if rating else "",
         **_standing(runs),
     )

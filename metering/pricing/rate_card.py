@@ -304,6 +304,8 @@ class RateCard:
         what = " ".join(part for part in (provider, model, meter) if part)
         if meter not in self.meters:
             return Finding(reason=f"no meter is called {meter!r}")
+        if reason := self.meters[meter].not_billed:
+            return Finding(unpriced=NotBilled(provider=provider, meter=meter, reason=reason))
         resolved = self._resolve(provider, model)
         levels = {"": 0, model.lower(): 2}
         if resolved is not None:

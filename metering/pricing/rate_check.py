@@ -101,7 +101,11 @@ def uses_of(card: RateCard, named: InUse, day: date) -> list[InUse]:
 
     Where it knows none, the model itself, so that it is found missing.
     """
-    settled = [meter for meter in sorted(card.meters) if _find(card, named, meter, day).settled]
+    settled = [
+        name
+        for name, meter in sorted(card.meters.items())
+        if not meter.not_billed and _find(card, named, name, day).settled
+    ]
     return [
         InUse(
             provider=named.provider,

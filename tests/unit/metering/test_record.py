@@ -35,6 +35,7 @@ RECORD_FIELDS = {
     "currency",
     "unrated",
     "rate_card",
+    "savings",
 }
 USAGE_FIELDS = {
     "instance_id",
