@@ -12,12 +12,30 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 from .request import TranscriptFormat
-from .segments import Meeting, Segment
+from .segments import Gap, Meeting, Segment, Transcript, in_order
 
 
-def render(meeting: Meeting, segments: Sequence[Segment], format_: TranscriptFormat) -> str:
-    """The transcript's text in one format; `segments` in the order in which to show them."""
-    return _RENDERERS[format_](meeting, segments)
+def render(transcript: Transcript, format_: TranscriptFormat) -> str:
+    """The transcript's text in one format; where nobody could be heard it says so."""
+    meeting, segments, gaps = transcript
+    if format_ is TranscriptFormat.JSON:
+        return _json(meeting, segments, gaps)
+    return _RENDERERS[format_](meeting, in_order([*segments, *map(_as_segment, gaps)]))
+
+
+def _as_segment(gap: Gap) -> Segment:
+    """A gap as a line among the others; its speaker is nobody where all were not heard."""
+    return Segment(
+        segment_id="",
+        speaker=gap.speaker or "Transcriber",
+        name=gap.name,
+        text=f"[not heard for {max(1, round(gap.end - gap.start))} s]",
+        start=gap.start,
+        end=gap.end,
+        language="",
+        confidence=None,
+        track_id=gap.track_id,
+    )
 
 
 _DIRECTION_CHANGES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -80,7 +98,7 @@ def _subrip(meeting: Meeting, segments: Sequence[Segment]) -> str:
     return "\n".join(cues)
 
 
-def _json(meeting: Meeting, segments: Sequence[Segment]) -> str:
+def _json(meeting: Meeting, segments: Sequence[Segment], gaps: Sequence[Gap]) -> str:
     data = {
         "job_id": meeting.job_id,
         "title": meeting.title,
@@ -102,6 +120,18 @@ def _json(meeting: Meeting, segments: Sequence[Segment]) -> str:
             }
             for segment in segments
         ],
+        "gaps": [
+            {
+                "speaker": gap.speaker,
+                "name": gap.name,
+                "start": gap.start,
+                "end": gap.end,
+                "started_at": _utc(meeting, gap.start),
+                "ended_at": _utc(meeting, gap.end),
+                "track_id": gap.track_id,
+            }
+            for gap in gaps
+        ],
     }
     return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
@@ -111,7 +141,6 @@ _RENDERERS: dict[TranscriptFormat, Callable[[Meeting, Sequence[Segment]], str]] 
     TranscriptFormat.WEBVTT: _webvtt,
     TranscriptFormat.SUBRIP: _subrip,
     TranscriptFormat.TEXT: _text,
-    TranscriptFormat.JSON: _json,
 }
 
 

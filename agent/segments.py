@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Segment:
 class Gap:
     """Audio that was there and has not become words, on the meeting's clock, in seconds.
 
-    Without a `speaker` nobody could be heard: the transcriber itself was away.
+    Without a `speaker` and a `track_id` nobody could be heard: the transcriber itself was away.
     """
 
     speaker: str
@@ -53,6 +54,14 @@ class Meeting:
     def stamp(self, seconds: float) -> datetime:
         """A moment on the meeting's clock, in UTC."""
         return self.started_at + timedelta(seconds=seconds)
+
+
+class Transcript(NamedTuple):
+    """A meeting's words, in order, and where there are none though somebody may have spoken."""
+
+    meeting: Meeting
+    segments: list[Segment]
+    gaps: list[Gap]
 
 
 def in_order(segments: Iterable[Segment]) -> list[Segment]:

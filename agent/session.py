@@ -23,12 +23,14 @@ from .errors import TranscriptError
 from .listening.listener import Interim, Listener, Speaker
 from .recognition import Recognition
 from .request import TranscriptionRequest
-from .segments import Meeting, Segment
+from .segments import Gap, Meeting, Segment
 from .transcript import TranscriptWriter
 
 logger = logging.getLogger("tallyroom.agent")
 
 PURPOSE = "captions"
+AWAY_SECONDS = 2.0
+"""A connection that is back within a moment loses no audio: it was on its way."""
 LAST_WORDS_SECONDS = 25.0
 """How long the words that were said last may take at the end, where STT is slow or away."""
 
@@ -68,6 +70,7 @@ class TranscriptionSession:
         self._timers: list[asyncio.TimerHandle] = []
         self._alone_timer: asyncio.TimerHandle | None = None
         self._finished = False
+        self._away_since: float | None = None
 
     async def start(self) -> None:
         """Join the room and listen to whoever is and comes there.
@@ -79,6 +82,8 @@ class TranscriptionSession:
         room.on("track_unsubscribed", self._on_track_gone)
         room.on("track_muted", self._on_muted)
         room.on("active_speakers_changed", self._on_active_speakers)
+        room.on("reconnecting", self._on_reconnecting)
+        room.on("reconnected", self._on_reconnected)
         room.on("participant_connected", self._on_person)
         room.on("participant_disconnected", self._on_person_gone)
         await self._ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
@@ -113,6 +118,7 @@ class TranscriptionSession:
         for timer in self._timers:
             timer.cancel()
         await self._hear_out()
+        self._on_reconnected()
         if self._transcript is None:
             return
         try:
@@ -161,6 +167,7 @@ class TranscriptionSession:
             now=self._now,
             on_segment=self._on_segment,
             on_interim=self._on_interim,
+            on_gap=self._on_gap,
             on_end=listening.close,
             attribute=lambda: self._meter.attribute(participant=identity, purpose=PURPOSE),
         )
@@ -215,6 +222,20 @@ class TranscriptionSession:
     async def _on_segment(self, segment: Segment) -> None:
         """At once to the room and to the disk: neither waits for the other."""
         await asyncio.gather(self._caption(segment, final=True), self._write_down(segment))
+
+    def _on_gap(self, gap: Gap) -> None:
+        if self._transcript:
+            self._transcript.add_gap(gap)
+
+    def _on_reconnecting(self) -> None:
+        if self._away_since is None:
+            self._away_since = self._now()
+
+    def _on_reconnected(self) -> None:
+        """Whatever was said meanwhile has not been heard, unless it was a moment."""
+        since, self._away_since = self._away_since, None
+        if since is not None and self._now() - since >= AWAY_SECONDS:
+            self._on_gap(Gap(speaker="", name="", start=since, end=self._now(), track_id=""))
 
     async def _on_interim(self, interim: Interim) -> None:
         await self._caption(interim, final=False)

@@ -10,19 +10,23 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import TranscriptError
+from .gaps import GapLog, stretches
 from .rendering import render
 from .request import TranscriptFormat
-from .segments import Meeting, Segment, in_order
+from .segments import Gap, Meeting, Segment, Transcript, in_order
 
 _SEGMENTS = "segments.jsonl"
 _MEETING = "meeting.json"
+_GAP = "gap"
+
+_Item = TypeVar("_Item", Segment, Gap)
 
 
 class TranscriptWriter:
@@ -34,7 +38,8 @@ class TranscriptWriter:
 
     def __init__(self, folder: Path, meeting: Meeting) -> None:
         self.folder = folder
-        self._segments: list[Segment] = []
+        self._unwritten: list[Segment] = []
+        self._gaps = GapLog()
         self._lock = asyncio.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -52,11 +57,6 @@ class TranscriptWriter:
         """What is being transcribed, on the clock of the job's first run."""
         return self._meeting
 
-    @property
-    def segments(self) -> Sequence[Segment]:
-        """What this run has written, in the order in which it became final."""
-        return self._segments
-
     async def add(self, segment: Segment) -> None:
         """Append a final segment, on this run's clock; it is on disk when this returns.
 
@@ -69,11 +69,11 @@ class TranscriptWriter:
                 start=round(segment.start + self._later, 3),
                 end=round(segment.end + self._later, 3),
             )
-        self._segments.append(segment)
         async with self._lock:
             try:
                 await asyncio.to_thread(self._append, segment)
             except OSError as error:
+                self._unwritten.append(segment)
                 raise TranscriptError(
                     f"cannot write transcript {self.folder}: {error.strerror}"
                 ) from error
@@ -82,6 +82,14 @@ class TranscriptWriter:
         self._file.write(json.dumps(asdict(segment), ensure_ascii=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def add_gap(self, gap: Gap) -> None:
+        """Remember what could not be heard, on this run's clock; written down at the end."""
+        self._gaps.add(
+            replace(
+                gap, start=round(gap.start + self._later, 3), end=round(gap.end + self._later, 3)
+            )
+        )
 
     async def finish(self, formats: Iterable[TranscriptFormat]) -> list[Path]:
         """Write the transcript's files and close it; returns where they are.
@@ -94,12 +102,15 @@ class TranscriptWriter:
 
     def _finish(self, formats: Sequence[TranscriptFormat]) -> list[Path]:
         # What could not be written before cannot be now, and is in memory.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
+            for gap in self._gaps.gaps:
+                self._file.write(json.dumps({_GAP: asdict(gap)}, ensure_ascii=False) + "\n")
             self._file.close()
         try:
             stored = {segment.segment_id: segment for segment in _read_segments(self.folder)}
-            stored |= {segment.segment_id: segment for segment in self._segments}
-            return write_files(self.folder, self._meeting, stored.values(), formats)
+            stored |= {segment.segment_id: segment for segment in self._unwritten}
+            gaps = [*_read_gaps(self.folder), *self._gaps.gaps]
+            return write_files(self.folder, self._meeting, stored.values(), formats, gaps)
         except OSError as error:
             raise TranscriptError(
                 f"cannot write transcript {self.folder}: {error.strerror}"
@@ -111,25 +122,28 @@ def write_files(
     meeting: Meeting,
     segments: Iterable[Segment],
     formats: Iterable[TranscriptFormat],
+    gaps: Iterable[Gap] = (),
 ) -> list[Path]:
     """Write a transcript in each of the formats; returns where."""
-    ordered = in_order(segments)
+    transcript = Transcript(meeting, in_order(segments), stretches(gaps))
     paths = []
     for format_ in formats:
         path = folder / f"transcript.{format_}"
-        _write_atomically(path, render(meeting, ordered, format_))
+        _write_atomically(path, render(transcript, format_))
         paths.append(path)
     return paths
 
 
-def read_transcript(folder: Path) -> tuple[Meeting, list[Segment]]:
+def read_transcript(folder: Path) -> Transcript:
     """A transcript from its folder, whether its job ended well or was killed.
 
     Raises:
         TranscriptError: there is none, or it cannot be read.
     """
     try:
-        return _read_meeting(folder), in_order(_read_segments(folder))
+        return Transcript(
+            _read_meeting(folder), in_order(_read_segments(folder)), stretches(_read_gaps(folder))
+        )
     except FileNotFoundError:
         raise TranscriptError(f"no transcript in {folder}") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -161,14 +175,27 @@ def _end_torn_line(path: Path) -> None:
 
 def _read_segments(folder: Path) -> list[Segment]:
     """The segments that were written whole; a kill can tear the last line."""
-    segments = []
+    return [segment for line in _lines(folder) if (segment := _made(Segment, line))]
+
+
+def _read_gaps(folder: Path) -> list[Gap]:
+    return [gap for line in _lines(folder) if (gap := _made(Gap, line.get(_GAP) if line else None))]
+
+
+def _lines(folder: Path) -> Iterator[Any]:
+    """Every line that was written whole."""
     with (folder / _SEGMENTS).open(encoding="utf-8", errors="replace") as file:
         for line in file:
-            try:
-                segments.append(Segment(**json.loads(line)))
-            except (ValueError, TypeError):
-                continue
-    return segments
+            with contextlib.suppress(ValueError):
+                if isinstance(data := json.loads(line), dict):
+                    yield data
+
+
+def _made(kind: type[_Item], data: Any) -> _Item | None:
+    try:
+        return kind(**data)
+    except TypeError:
+        return None
 
 
 def _meeting_json(meeting: Meeting) -> str:

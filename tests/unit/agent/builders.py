@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.segments import Meeting, Segment
+from agent.segments import Gap, Meeting, Segment, Transcript
 
 
 def segment(**changes: Any) -> Segment:
@@ -31,3 +32,7 @@ def meeting(**changes: Any) -> Meeting:
         "started_at": datetime(2026, 11, 20, 9, 30, 15, 250_000, tzinfo=UTC),
     }
     return Meeting(**values | changes)
+
+
+def transcript(segments: Sequence[Segment], gaps: Sequence[Gap] = (), **changes: Any) -> Transcript:
+    return Transcript(meeting(**changes), list(segments), list(gaps))

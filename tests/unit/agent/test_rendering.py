@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from agent.rendering import one_line, render, speaker_label
 from agent.request import TranscriptFormat
-from agent.segments import Segment, in_order
-from tests.unit.agent.builders import meeting, segment
+from agent.segments import Gap, Segment, in_order
+from tests.unit.agent.builders import segment, transcript
 
 SAID = in_order(
     [
@@ -85,16 +85,17 @@ TEXT = """\
     ],
 )
 def test_a_small_transcript_with_an_overlap(format_: TranscriptFormat, expected: str) -> None:
-    assert render(meeting(), SAID, format_) == expected
+    assert render(transcript(SAID), format_) == expected
 
 
 def test_json_has_the_meeting_clock_and_utc() -> None:
-    data = json.loads(render(meeting(), SAID, TranscriptFormat.JSON))
+    data = json.loads(render(transcript(SAID), TranscriptFormat.JSON))
     assert {key: value for key, value in data.items() if key != "segments"} == {
         "job_id": "AJ_test",
         "title": "Weekly",
         "room_name": "weekly-room",
         "started_at": "2026-11-20T09:30:15.250Z",
+        "gaps": [],
     }
     assert [item["segment_id"] for item in data["segments"]] == ["SG_1", "SG_2", "SG_3"]
     assert data["segments"][1] == {
@@ -113,17 +114,17 @@ def test_json_has_the_meeting_clock_and_utc() -> None:
 
 
 def test_nothing_said_is_still_a_file() -> None:
-    assert render(meeting(title=""), [], TranscriptFormat.MARKDOWN).startswith("# weekly-room\n")
-    assert render(meeting(), [], TranscriptFormat.WEBVTT) == "WEBVTT\n\n"
-    assert render(meeting(), [], TranscriptFormat.SUBRIP) == ""
-    assert render(meeting(), [], TranscriptFormat.TEXT) == ""
-    assert json.loads(render(meeting(), [], TranscriptFormat.JSON))["segments"] == []
+    assert render(transcript([], title=""), TranscriptFormat.MARKDOWN).startswith("# weekly-room\n")
+    assert render(transcript([]), TranscriptFormat.WEBVTT) == "WEBVTT\n\n"
+    assert render(transcript([]), TranscriptFormat.SUBRIP) == ""
+    assert render(transcript([]), TranscriptFormat.TEXT) == ""
+    assert json.loads(render(transcript([]), TranscriptFormat.JSON))["segments"] == []
 
 
 def test_no_cue_is_empty() -> None:
     instant = [segment(start=2.0, end=2.0)]
-    assert "00:00:02.000 --> 00:00:02.001" in render(meeting(), instant, TranscriptFormat.WEBVTT)
-    assert "00:00:02,000 --> 00:00:02,001" in render(meeting(), instant, TranscriptFormat.SUBRIP)
+    assert "00:00:02.000 --> 00:00:02.001" in render(transcript(instant), TranscriptFormat.WEBVTT)
+    assert "00:00:02,000 --> 00:00:02,001" in render(transcript(instant), TranscriptFormat.SUBRIP)
 
 
 @pytest.mark.parametrize(
@@ -163,20 +164,20 @@ def test_hostile_words_stay_in_their_place(hostile: str, field: str) -> None:
     changes = {"name": ""} if field == "speaker" else {}
     said = [segment(**changes | {field: hostile}), segment(segment_id="SG_2", start=5.0, end=6.0)]
 
-    vtt = render(meeting(title=hostile), said, TranscriptFormat.WEBVTT)
+    vtt = render(transcript(said, title=hostile), TranscriptFormat.WEBVTT)
     assert vtt.count("\n\n") == 2
     assert [line.count("-->") for line in vtt.split("\n")] == [0, 0, 1, 0, 0, 1, 0, 0]
     assert vtt.count("<v ") == vtt.count("</v>") == 2
     assert vtt.count("<") == 4
 
-    srt = render(meeting(title=hostile), said, TranscriptFormat.SUBRIP)
+    srt = render(transcript(said, title=hostile), TranscriptFormat.SUBRIP)
     assert srt.count("\n\n") == 1
     assert [line.count("-->") for line in srt.split("\n")] == [0, 1, 0, 0, 0, 1, 0, 0]
 
-    plain = render(meeting(title=hostile), said, TranscriptFormat.TEXT)
+    plain = render(transcript(said, title=hostile), TranscriptFormat.TEXT)
     assert [line[:11] for line in plain.splitlines()] == ["[00:00:01] ", "[00:00:05] "]
 
-    markdown = render(meeting(title=hostile), said, TranscriptFormat.MARKDOWN)
+    markdown = render(transcript(said, title=hostile), TranscriptFormat.MARKDOWN)
     lines = markdown.split("\n")
     assert len(lines) == 8
     bare = [re.sub(r"\\.", "", line) for line in lines]
@@ -186,7 +187,7 @@ def test_hostile_words_stay_in_their_place(hostile: str, field: str) -> None:
     for text in (vtt, srt, plain, markdown):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]", text)
 
-    data = json.loads(render(meeting(title=hostile), said, TranscriptFormat.JSON))
+    data = json.loads(render(transcript(said, title=hostile), TranscriptFormat.JSON))
     assert data["title"] == hostile
     assert data["segments"][0][field] == hostile
 
@@ -206,16 +207,39 @@ segments = st.lists(
 
 @given(segments)
 def test_there_are_as_many_cues_as_segments(said: list[Segment]) -> None:
-    vtt = render(meeting(), said, TranscriptFormat.WEBVTT)
+    vtt = render(transcript(said), TranscriptFormat.WEBVTT)
     assert len(re.findall(r"^[\d:]{8,9}\.\d{3} --> [\d:]{8,9}\.\d{3}$", vtt, re.M)) == len(said)
     assert vtt.count("-->") == len(said)
-    srt = render(meeting(), said, TranscriptFormat.SUBRIP)
+    srt = render(transcript(said), TranscriptFormat.SUBRIP)
     assert len(re.findall(r"^\d+\n[\d:]{8,9},\d{3} --> [\d:]{8,9},\d{3}$", srt, re.M)) == len(said)
     assert srt.count("-->") == len(said)
-    assert len(render(meeting(), said, TranscriptFormat.TEXT).splitlines()) == len(said)
+    assert len(render(transcript(said), TranscriptFormat.TEXT).splitlines()) == len(said)
 
 
 @given(anything)
 def test_one_line_is_one_line(text: str) -> None:
     assert len(one_line(text).splitlines()) <= 1
     assert one_line(one_line(text)) == one_line(text)
+
+
+def test_what_could_not_be_heard_is_said_where_it_was() -> None:
+    gaps = [
+        Gap(speaker="bob", name="Bob", start=1.0, end=1.9, track_id="TR_bob"),
+        Gap(speaker="", name="", start=60.0, end=90.0, track_id=""),
+    ]
+    whole = transcript(SAID, gaps)
+    text = render(whole, TranscriptFormat.TEXT).splitlines()
+    assert "[00:00:01] Bob: [not heard for 1 s]" in text
+    assert text[-2] == "[00:01:00] Transcriber: [not heard for 30 s]"
+    assert [line[:10] for line in text] == sorted(line[:10] for line in text)
+    assert "\\[not heard for 30 s\\]" in render(whole, TranscriptFormat.MARKDOWN)
+    assert "00:01:00.000 --> 00:01:30.000" in render(whole, TranscriptFormat.WEBVTT)
+    assert json.loads(render(whole, TranscriptFormat.JSON))["gaps"][1] == {
+        "speaker": "",
+        "name": "",
+        "start": 60.0,
+        "end": 90.0,
+        "started_at": "2026-11-20T09:31:15.250Z",
+        "ended_at": "2026-11-20T09:31:45.250Z",
+        "track_id": "",
+    }

@@ -10,7 +10,7 @@ import pytest
 
 from agent.errors import TranscriptError
 from agent.request import TranscriptFormat
-from agent.segments import Segment
+from agent.segments import Gap, Segment, Transcript
 from agent.transcript import TranscriptWriter, read_transcript
 from tests.unit.agent.builders import meeting, segment
 
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_meeting_in_which_nothing_is_said_yet_can_be_read(folder: Path) -> None:
     TranscriptWriter(folder, meeting())
-    assert read_transcript(folder) == (meeting(), [])
+    assert read_transcript(folder) == Transcript(meeting(), [], [])
 
 
 async def test_each_segment_is_on_disk_when_it_was_added(folder: Path) -> None:
@@ -37,8 +37,7 @@ async def test_each_segment_is_on_disk_when_it_was_added(folder: Path) -> None:
     await writer.add(FIRST)
     assert read_transcript(folder)[1] == [FIRST]
     await writer.add(SECOND)
-    assert read_transcript(folder) == (meeting(), [SECOND, FIRST])
-    assert writer.segments == [FIRST, SECOND]
+    assert read_transcript(folder) == Transcript(meeting(), [SECOND, FIRST], [])
 
 
 async def test_each_segment_is_flushed_to_the_disk_itself(
@@ -103,7 +102,7 @@ def test_a_broken_head_does_not_stop_the_next_run(folder: Path) -> None:
     (folder / "meeting.json").write_text("{")
     writer = TranscriptWriter(folder, meeting())
     assert writer.meeting == meeting()
-    assert read_transcript(folder) == (meeting(), [])
+    assert read_transcript(folder) == Transcript(meeting(), [], [])
 
 
 async def test_the_files_at_the_end(folder: Path) -> None:
@@ -228,3 +227,18 @@ async def test_half_a_character_is_no_reason_to_lose_the_rest(folder: Path) -> N
     await writer.add(segment(text="half \ud83d of it"))
     assert read_transcript(folder)[1] == [segment(text="half ? of it")]
     assert len(await writer.finish(ALL)) == 5
+
+
+async def test_gaps_are_written_down_at_the_end_as_stretches(folder: Path) -> None:
+    writer = TranscriptWriter(folder, meeting())
+    await writer.add(FIRST)
+    for number in range(40):
+        start = 10 + number / 20
+        writer.add_gap(
+            Gap(speaker="bob", name="Bob", start=start, end=start + 0.05, track_id="TR_bob")
+        )
+    await writer.finish([TranscriptFormat.JSON])
+    whole = Gap(speaker="bob", name="Bob", start=10.0, end=12.0, track_id="TR_bob")
+    assert read_transcript(folder) == Transcript(meeting(), [FIRST], [whole])
+    data = json.loads((folder / "transcript.json").read_text("utf-8"))
+    assert [(gap["start"], gap["end"]) for gap in data["gaps"]] == [(10.0, 12.0)]
