@@ -55,4 +55,4 @@ class SilencePolicy:
         paid = max(until, self.minimum)
         if self.increment:
             paid = max(paid, math.ceil(paid / self.increment) * self.increment)
-        return max(until, paid - _BEFORE_THE_STEP_SECONDS) - age
+        return max(self.hold_seconds, paid - _BEFORE_THE_STEP_SECONDS - age)
