@@ -103,7 +103,7 @@ def fetch_client() -> Path:
     """
     target = cache_folder() / CLIENT.replace("@", "-")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_suffix(".lock").open("w") as lock:
+    with target.with_name(f"{target.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
             with tempfile.TemporaryDirectory(dir=target.parent, prefix="npm-") as folder:
@@ -121,7 +121,8 @@ def _npm_pack(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise NoBrowser("no npm here: apt-get install npm")
-    command = (npm, "pack", CLIENT, "--silent", "--ignore-scripts", "--pack-destination", folder)
+    quietly = ("--silent", "--ignore-scripts", "--fetch-retries=0")
+    command = (npm, "pack", CLIENT, *quietly, "--pack-destination", folder)
     try:
         subprocess.run(
             command, cwd=folder, check=True, capture_output=True, text=True, timeout=NPM_SECONDS
