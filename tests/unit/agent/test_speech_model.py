@@ -24,8 +24,25 @@ async def test_it_understands_people(speech_model: SpeechModel, name: str) -> No
     assert 0.5 < heard.confidence <= 1.0
 
 
-async def test_it_hears_nothing_in_silence(speech_model: SpeechModel) -> None:
-    heard = await speech_model.transcribe(np.zeros(3 * RATE, np.int16), "en", beam_size=5)
+@pytest.mark.parametrize(
+    ("first", "second", "silence"),
+    [("austen_0870", "austen_0890", 0), ("austen_0920", "austen_0890", RATE * 15 // 100)],
+)
+async def test_what_follows_a_sentence_is_not_lost(
+    speech_model: SpeechModel, first: str, second: str, silence: int
+) -> None:
+    spoke = np.concatenate([np.zeros(silence, np.int16), spoken(first), spoken(second)])
+    heard = await speech_model.transcribe(spoke, "en", beam_size=5)
+    assert recognised(f"{load_clip(first).said} {load_clip(second).said}", heard.text) >= 0.85
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2, 3, 10])
+@pytest.mark.parametrize("loudness", [0, 30, 2000])
+async def test_it_hears_nothing_in_silence_and_noise(
+    speech_model: SpeechModel, seconds: float, loudness: int
+) -> None:
+    noise = np.random.default_rng(1).normal(size=int(seconds * RATE)) * loudness
+    heard = await speech_model.transcribe(noise.astype(np.int16), "en", beam_size=5)
     assert heard.text == ""
 
 

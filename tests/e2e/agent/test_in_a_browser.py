@@ -1,0 +1,129 @@
+"""What people read in a real browser, on the page of examples/browser, however they reconnect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from demo.server import LocalServer
+from tests.browser import Chromium, Line, NoBrowser, Person, chromium
+from tests.e2e.agent.conftest import Tallyroom
+from tests.words import recognised, words
+
+WORDS_RECOGNISED = 0.85
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(livekit_server: LocalServer, tmp_path: Path) -> AsyncIterator[Chromium]:
+    try:
+        async with chromium(livekit_server, tmp_path) as running:
+            yield running
+    except NoBrowser as error:
+        pytest.skip(f"NOT TESTED IN A BROWSER: {error}")
+
+
+def text(lines: list[Line], *, since: int = 0) -> str:
+    return " ".join(line.text for line in lines[since:] if line.final)
+
+
+async def heard(person: Person, said: str, *, since: int = 0) -> None:
+    """Wait until somebody has read, as final, what was said."""
+    await person.until(lambda seen: recognised(said, text(seen, since=since)) >= WORDS_RECOGNISED)
+
+
+def assert_said_once(lines: list[Line], said: str) -> None:
+    """All of it was understood, and none of it stands there twice."""
+    assert recognised(said, text(lines)) >= WORDS_RECOGNISED, lines
+    assert len(words(text(lines))) <= len(words(said)) / WORDS_RECOGNISED, lines
+
+
+async def test_interims_become_finals_under_the_speakers_name(
+    tallyroom: Tallyroom,
+    livekit_server: LocalServer,
+    browser: Chromium,
+    room_name: str,
+    tmp_path: Path,
+) -> None:
+    bob = await browser.person(room_name, "Bob", microphone=False)
+    await bob.join()
+    job_id = await tallyroom.dispatch(room_name, title="Reading")
+    alice = await browser.person(room_name, "Alice")
+    said = alice.get_ready_to_say("austen_0870", "austen_0890")
+    await alice.join()
+    await bob.until(lambda seen: any(not line.final for line in seen))
+    await bob.page.screenshot(path=tmp_path / "interim.png")
+    await asyncio.gather(heard(alice, said), heard(bob, said))
+    await bob.page.screenshot(path=tmp_path / "final.png")
+    lines = await bob.shown()
+    assert lines == await alice.shown()
+    await alice.leave()
+    await bob.leave()
+
+    assert_said_once(lines, said)
+    assert {(line.name, line.final) for line in lines} == {("Alice", True)}
+    for person in (alice, bob):
+        interims = {line.segment_id for line in person.seen if not line.final}
+        assert interims
+        assert interims <= {line.segment_id for line in lines}
+        assert [line for line in person.seen if line.final] == lines
+        assert person.errors == []
+    await assert_written_down(tallyroom, job_id, lines)
+
+
+async def test_who_comes_back_is_read_under_the_same_name_and_nothing_twice(
+    tallyroom: Tallyroom, livekit_server: LocalServer, browser: Chromium, room_name: str
+) -> None:
+    bob = await browser.person(room_name, "Bob", microphone=False)
+    await bob.join()
+    job_id = await tallyroom.dispatch(room_name)
+    alice = await browser.person(room_name, "Alice")
+
+    # While she speaks the signal connection is lost, for her and for him: no word is.
+    said = alice.get_ready_to_say("austen_0870")
+    await alice.join()
+    await bob.until(bool)
+    await asyncio.gather(*(one.reconnect("signal-reconnect") for one in (alice, bob)))
+    await asyncio.gather(*(heard(one, said) for one in (alice, bob)))
+
+    # Then everything is: both join anew, behind the same page.
+    await asyncio.gather(*(one.reconnect("full-reconnect") for one in (alice, bob)))
+    said = f"{said} {await alice.say('austen_0890')}"
+    await asyncio.gather(*(heard(one, said) for one in (alice, bob)))
+    lines = await bob.shown()
+    assert lines == await alice.shown()
+
+    # Then she reloads the page, which forgets what she has read. He goes on.
+    last, since = alice.get_ready_to_say("austen_0920"), len(alice.seen)
+    await alice.reload()
+    said = f"{said} {last}"
+    await asyncio.gather(heard(alice, last, since=since), heard(bob, said))
+    lines_since = await alice.shown()
+    lines = [*lines, *lines_since]
+    assert await bob.shown() == lines
+    await alice.leave()
+    await bob.leave()
+
+    assert_said_once(lines, said)
+    assert_said_once(lines_since, last)
+    assert {(line.name, line.final) for line in lines} == {("Alice", True)}
+    assert alice.errors == bob.errors == []
+    # Losing the signal connection only was no other join.
+    joins = [join.identity for join in livekit_server.timeline(room_name).participants]
+    assert (joins.count("alice"), joins.count("bob")) == (3, 2)
+    await assert_written_down(tallyroom, job_id, lines)
+
+
+async def assert_written_down(tallyroom: Tallyroom, job_id: str, lines: list[Line]) -> None:
+    """The transcript has the captions that were read, word for word, by the same people."""
+    await tallyroom.worker.until_logged(
+        lambda entry: entry.get("cost_record", {}).get("job_id") == job_id
+    )
+    segments = tallyroom.transcript(job_id)["segments"]
+    assert [(item["name"], item["text"]) for item in segments] == [
+        (line.name, line.text) for line in lines
+    ]
+    assert [item["speaker"] for item in segments] == [line.name.lower() for line in lines]
