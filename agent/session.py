@@ -31,6 +31,8 @@ logger = logging.getLogger("tallyroom.agent")
 PURPOSE = "captions"
 AWAY_SECONDS = 2.0
 """A connection that is back within a moment loses no audio: it was on its way."""
+CUT_OFF_SECONDS = 20.0
+"""The server ends the job of an agent that it has lost when it can tell its worker again."""
 LAST_WORDS_SECONDS = 25.0
 """How long the words that were said last may take at the end, where STT is slow or away."""
 
@@ -71,6 +73,8 @@ class TranscriptionSession:
         self._alone_timer: asyncio.TimerHandle | None = None
         self._finished = False
         self._away_since: float | None = None
+        self._back_at: float | None = None
+        self._is_leaving = False
 
     async def start(self) -> None:
         """Join the room and listen to whoever is and comes there.
@@ -109,6 +113,15 @@ class TranscriptionSession:
         except TranscriptError as error:
             logger.error("this meeting has captions and no transcript: %s", error)
             return None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the job ends in the middle of losing its connection, or just after."""
+        if self._is_leaving:
+            return False
+        if self._away_since is not None:
+            return True
+        return self._back_at is not None and self._now() - self._back_at < CUT_OFF_SECONDS
 
     async def finish(self) -> None:
         """Hear out what was being said, and write the transcript's files. Does nothing twice."""
@@ -215,9 +228,13 @@ class TranscriptionSession:
             )
 
     def _leave_in(self, seconds: float, reason: str) -> asyncio.TimerHandle:
-        timer = asyncio.get_running_loop().call_later(seconds, self._ctx.shutdown, reason)
+        timer = asyncio.get_running_loop().call_later(seconds, self._leave, reason)
         self._timers.append(timer)
         return timer
+
+    def _leave(self, reason: str) -> None:
+        self._is_leaving = True
+        self._ctx.shutdown(reason)
 
     async def _on_segment(self, segment: Segment) -> None:
         """At once to the room and to the disk: neither waits for the other."""
@@ -234,6 +251,7 @@ class TranscriptionSession:
     def _on_reconnected(self) -> None:
         """Whatever was said meanwhile has not been heard, unless it was a moment."""
         since, self._away_since = self._away_since, None
+        self._back_at = self._now()
         if since is not None and self._now() - since >= AWAY_SECONDS:
             self._on_gap(Gap(speaker="", name="", start=since, end=self._now(), track_id=""))
 

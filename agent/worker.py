@@ -28,6 +28,7 @@ from metering import (
     streaming_terms,
 )
 
+from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
 from .providers import Warm, check_request, warm_up
@@ -173,7 +174,13 @@ async def entrypoint(ctx: JobContext) -> None:
 
 
 async def on_session_end(ctx: JobContext) -> None:
-    """While the room is still there: hear the last words out, and write the transcript."""
+    """While the room is still there: hear the last words out, and write the transcript.
+
+    A job that ends because the server took it for gone asks for another.
+    """
     session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
     if session:
+        cut_off = session.is_cut_off
         await session.finish()
+        if cut_off:
+            await come_back(ctx, AgentSettings.load())

@@ -176,6 +176,7 @@ class Speaker:
         name: who it is, to people; the identity when empty.
         kind: what the others take them for: `standard`, `sip`, `ingress`, `egress` or `agent`.
         attributes: the participant's attributes.
+        hears: whether they are sent what the others say; in a crowd that is most of the traffic.
 
     Attributes:
         captions: every caption received, in the order they ended, across all joins.
@@ -190,8 +191,10 @@ class Speaker:
         name: str = "",
         kind: ParticipantKind = "standard",
         attributes: Mapping[str, str] | None = None,
+        hears: bool = True,
     ) -> None:
         self.identity = identity
+        self._hears = hears
         self.captions: list[Caption] = []
         self._server = server
         self._room_name = room
@@ -251,7 +254,7 @@ class Speaker:
             kind=self._kind,
             attributes=self._attributes,
         )
-        await room.connect(self._server.url, token)
+        await room.connect(self._server.url, token, rtc.RoomOptions(auto_subscribe=self._hears))
         self._room = room
         if microphone:
             await self.publish()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ class WorkerProcess:
         data_dir: its `TALLYROOM_DATA_DIR`.
         settings: further environment variables; they win over ours.
         program: what Python runs: the transcriber, or a path of another agent.
+        enter: a command to run it through, such as one that enters a network namespace.
 
     Attributes:
         log: every line of its JSON log so far.
@@ -51,8 +53,10 @@ class WorkerProcess:
         data_dir: Path,
         settings: Mapping[str, str] | None = None,
         program: tuple[str, ...] = ("-m", "agent"),
+        enter: tuple[str, ...] = (),
     ) -> None:
         self._program = program
+        self._enter = (shutil.which(enter[0]) or enter[0], *enter[1:]) if enter else ()
         self.log: list[LogEntry] = []
         self.env = {
             **os.environ,
@@ -82,7 +86,9 @@ class WorkerProcess:
             WorkerError: it ended instead, or did not register in time.
         """
         self._process = await asyncio.create_subprocess_exec(
-            *tied_to_parent(sys.executable, *self._program, "start", "--log-level", "INFO"),
+            *tied_to_parent(
+                *(*self._enter, sys.executable, *self._program, "start", "--log-level", "INFO")
+            ),
             cwd=ROOT,
             env=self.env,
             stdin=asyncio.subprocess.DEVNULL,

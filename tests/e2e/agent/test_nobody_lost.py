@@ -1,0 +1,198 @@
+"""A crowd, many rooms, a server that restarts, a network that is gone: nobody is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo.clips import SAMPLE_RATE
+from demo.server import LocalServer
+from demo.speaker import Speaker
+from demo.worker_process import WorkerProcess
+from tests.e2e.agent.conftest import Tallyroom, own_worker
+from tests.network import NoNetwork, own_network
+from tests.providers.deepgram import EndpointingDeepgramServer
+from tests.waiting import until
+
+CROWD = 50
+TALKING_AT_ONCE = 5
+ROOMS = 6
+GONE_SECONDS = 30.0
+PAUSE = 1.5
+
+
+def speakers(transcript: Any) -> list[str]:
+    return [segment["speaker"] for segment in transcript["segments"]]
+
+
+def deepgram_settings(deepgram: EndpointingDeepgramServer) -> dict[str, str]:
+    return {"DEEPGRAM_API_KEY": deepgram.api_key, "DEEPGRAM_BASE_URL": deepgram.origin}
+
+
+@pytest.mark.timeout(240)
+async def test_fifty_people_in_one_room(
+    livekit_server: LocalServer, room_name: str, tmp_path: Path
+) -> None:
+    async with (
+        EndpointingDeepgramServer() as deepgram,
+        own_worker(livekit_server, tmp_path, deepgram_settings(deepgram)) as worker,
+    ):
+        tallyroom = Tallyroom(worker, tmp_path)
+        people = [
+            Speaker(livekit_server, room_name, f"person-{number}", hears=False)
+            for number in range(CROWD)
+        ]
+        for person in people:
+            await person.join(microphone=False)
+        job_id = await tallyroom.dispatch(room_name)
+        for start in range(0, CROWD, TALKING_AT_ONCE):
+            await asyncio.gather(
+                *(_take_the_floor(one) for one in people[start : start + TALKING_AT_ONCE])
+            )
+        for person in people:
+            await person.leave()
+        record = await tallyroom.record(job_id)
+    everybody = {person.identity for person in people}
+    assert set(speakers(tallyroom.transcript(job_id))) == everybody
+    assert record["status"] == "complete"
+    assert {
+        item["participant"] for item in record["usage"] if item["meter"] == "stt_audio"
+    } == everybody
+
+
+async def _take_the_floor(person: Speaker) -> None:
+    """Microphone on, a sentence, microphone off."""
+    microphone = await person.publish()
+    await person.say("austen_0890", on=microphone)
+    await microphone.play(np.zeros(round(PAUSE * SAMPLE_RATE), np.int16))
+    await person.wait_for_final(matching=lambda caption: caption.sender_identity == person.identity)
+    await person.unpublish(microphone)
+
+
+@pytest.mark.timeout(240)
+async def test_many_rooms_on_one_worker(
+    livekit_server: LocalServer, room_name: str, tmp_path: Path
+) -> None:
+    rooms = [f"{room_name}-{number}" for number in range(ROOMS)]
+    async with (
+        EndpointingDeepgramServer() as deepgram,
+        own_worker(livekit_server, tmp_path, deepgram_settings(deepgram)) as worker,
+    ):
+        tallyroom = Tallyroom(worker, tmp_path)
+
+        async def hold(name: str) -> str:
+            async with Speaker(livekit_server, name, "alice") as alice:
+                job_id = await tallyroom.dispatch(name)
+                await alice.say("austen_0890")
+                await alice.silence(PAUSE)
+                await alice.wait_for_final()
+            return job_id
+
+        jobs = await asyncio.gather(*map(hold, rooms))
+        records = [await tallyroom.record(job_id) for job_id in jobs]
+    assert [record["room_name"] for record in records] == rooms
+    assert all(record["status"] == "complete" for record in records)
+    for job_id in jobs:
+        assert set(speakers(tallyroom.transcript(job_id))) == {"alice"}
+
+
+async def test_a_server_that_restarts_finds_everyone_still_heard(
+    room_name: str, tmp_path: Path
+) -> None:
+    async with (
+        LocalServer(config={"room": {"departure_timeout": 2}}) as server,
+        EndpointingDeepgramServer() as deepgram,
+        own_worker(server, tmp_path, deepgram_settings(deepgram)) as worker,
+    ):
+        tallyroom = Tallyroom(worker, tmp_path)
+        async with Speaker(server, room_name, "alice", name="Alice") as alice:
+            job_id = await tallyroom.dispatch(room_name)
+            await alice.say("austen_0890")
+            await alice.silence(PAUSE)
+            await alice.wait_for_final()
+            await server.restart()
+            await server.wait_until(
+                lambda seen: len(seen.of_room(room_name).participants) == 4, timeout=30
+            )
+            before = len(alice.captions)
+            # Media comes back a moment after the people do.
+            while len(alice.captions) == before:
+                await alice.say("austen_0920")
+                await alice.silence(PAUSE)
+        record = await tallyroom.record(job_id)
+    transcript = tallyroom.transcript(job_id)
+    assert record["status"] == "complete"
+    assert len(set(speakers(transcript))) == 1
+    assert len(transcript["segments"]) >= 2
+    assert len({segment["segment_id"] for segment in transcript["segments"]}) == len(
+        transcript["segments"]
+    )
+
+
+@pytest.mark.timeout(240)
+async def test_a_network_that_is_gone_for_half_a_minute(room_name: str, tmp_path: Path) -> None:
+    try:
+        network = own_network()
+        with network as cable:
+            await _away_for_half_a_minute(cable, room_name, tmp_path)
+    except NoNetwork as why:
+        pytest.skip(f"NOT TESTED WITHOUT A NETWORK: {why}")
+
+
+async def _away_for_half_a_minute(cable: Any, room_name: str, tmp_path: Path) -> None:
+    config = {
+        "bind_addresses": ["127.0.0.1", cable.host],
+        "rtc": {"node_ip": cable.host, "ips": {"includes": [f"{cable.host}/32"]}},
+    }
+    deepgram = EndpointingDeepgramServer()
+    deepgram.host = cable.host
+    async with LocalServer(config=config) as server, deepgram:
+        settings = {
+            **deepgram_settings(deepgram),
+            "LIVEKIT_URL": server.url.replace("127.0.0.1", cable.host),
+            "TALLYROOM_AGENT_NAME": f"transcriber-{room_name}",
+        }
+        async with WorkerProcess(server, tmp_path, settings, enter=cable.enter) as worker:
+            tallyroom = Tallyroom(worker, tmp_path)
+            async with Speaker(server, room_name, "alice", name="Alice") as alice:
+                job_id = await tallyroom.dispatch(room_name)
+                await alice.say("austen_0890")
+                await alice.silence(PAUSE)
+                await alice.wait_for_final()
+                cable.cut()
+                await alice.silence(GONE_SECONDS)
+                cable.mend()
+                before = len(alice.captions)
+
+                async def talk() -> None:
+                    while len(alice.captions) == before:
+                        await alice.say("austen_0920")
+                        await alice.silence(PAUSE)
+
+                await asyncio.wait_for(talk(), 90)
+                # The server has ended the job of whom it took for gone: another goes on.
+                jobs = (await tallyroom.run("jobs", "--json")).json
+                assert [job["status"] for job in jobs if job["job_id"] == job_id] == ["complete"]
+            records = await _records(worker, 2)
+    assert {record["status"] for record in records} == {"complete"}
+    first, second = (tallyroom.transcript(record["job_id"]) for record in records)
+    assert speakers(first) == ["alice"]
+    assert set(speakers(second)) == {"alice"}
+    (gap,) = first["gaps"]
+    assert (gap["speaker"], gap["track_id"]) == ("", "")
+    assert gap["start"] > first["segments"][-1]["end"]
+    assert 5 < gap["end"] - gap["start"] < GONE_SECONDS + 30
+
+
+async def _records(worker: WorkerProcess, count: int) -> list[Any]:
+    """As many cost records as there are, once they are, in the order in which jobs ended."""
+
+    def logged() -> list[Any] | None:
+        found = [entry["cost_record"] for entry in worker.log if "cost_record" in entry]
+        return found if len(found) == count else None
+
+    return await until(logged, timeout=60)
