@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SpeechModelError
+from .hallucinations import is_hallucinated
+from .request import MULTI
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -29,18 +31,18 @@ BUNDLED_MODEL = "tiny.en"
 SAMPLE_RATE = 16_000
 
 _MAX_THREADS = 4
-_NO_SPEECH_PROBABILITY = 0.6
-_POOR_LOG_PROBABILITY = -1.0
-"""A segment that Whisper itself takes for silence and is unsure of is a hallucination; both
-thresholds are those of OpenAI's own decoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the model made of a stretch of audio; `confidence` from 0 to 1."""
+    """What the model made of a stretch of audio; `confidence` from 0 to 1.
+
+    `language` is the one that it was heard in, by Whisper's own code.
+    """
 
     text: str
     confidence: float
+    language: str
 
 
 class SpeechModel:
@@ -87,12 +89,14 @@ class SpeechModel:
         """True while nothing runs and nothing waits."""
         return self._waiting == 0
 
-    def check_language(self, language: str) -> str:
-        """The model's own code for a BCP 47 tag.
+    def check_language(self, language: str) -> str | None:
+        """The model's own code for a BCP 47 tag; None for `multi`, to find it out each time.
 
         Raises:
-            SpeechModelError: the model does not know the language.
+            SpeechModelError: the model does not know the language, or only one.
         """
+        if language == MULTI and self._model.model.is_multilingual:
+            return None
         code = language.partition("-")[0].lower()
         known = self._model.supported_languages
         if code not in known:
@@ -100,9 +104,9 @@ class SpeechModel:
         return code
 
     async def transcribe(
-        self, samples: NDArray[np.int16], language: str, *, beam_size: int
+        self, samples: NDArray[np.int16], language: str | None, *, beam_size: int
     ) -> Heard:
-        """What was said in mono audio at 16 kHz."""
+        """What was said in mono audio at 16 kHz; in whatever language where none is given."""
         self._waiting += 1
         work = self._executor.submit(self._transcribe, samples, language, beam_size)
         # Whoever waits may be cancelled; the thread works on all the same, and is busy until done.
@@ -112,25 +116,35 @@ class SpeechModel:
     def _done(self, _: Future[Heard]) -> None:
         self._waiting -= 1
 
-    def _transcribe(self, samples: NDArray[np.int16], language: str, beam_size: int) -> Heard:
-        segments, _ = self._model.transcribe(
+    def _transcribe(
+        self, samples: NDArray[np.int16], language: str | None, beam_size: int
+    ) -> Heard:
+        segments, about = self._model.transcribe(
             samples.astype(np.float32) / 32768.0,
             language=language,
             beam_size=beam_size,
             condition_on_previous_text=False,
             without_timestamps=True,
+            # Else poor text is sampled again, up to five times and at random: whole sentences come
+            # of noise that way. Only what has run into a loop is still tried again.
+            log_prob_threshold=None,
+            no_speech_threshold=None,
         )
         kept = [
             segment
             for segment in segments
-            if segment.no_speech_prob < _NO_SPEECH_PROBABILITY
-            or segment.avg_logprob > _POOR_LOG_PROBABILITY
+            if not is_hallucinated(
+                segment.text,
+                no_speech=segment.no_speech_prob,
+                log_probability=segment.avg_logprob,
+                compression_ratio=segment.compression_ratio,
+            )
         ]
         if not kept:
-            return Heard("", 0.0)
+            return Heard("", 0.0, about.language)
         text = " ".join(segment.text.strip() for segment in kept)
         mean = sum(segment.avg_logprob for segment in kept) / len(kept)
-        return Heard(text, math.exp(min(0.0, mean)))
+        return Heard(text, math.exp(min(0.0, mean)), about.language)
 
 
 def model_location(name: str) -> str:

@@ -58,7 +58,7 @@ async def test_who_waits_may_leave_and_the_model_is_busy_until_it_is_done(
     def slow(*_: object) -> Heard:
         begun.set()
         may_end.wait(30)
-        return Heard("", 0.0)
+        return Heard("", 0.0, "en")
 
     monkeypatch.setattr(speech_model, "_transcribe", slow)
     idle = [speech_model.is_idle]
