@@ -13,15 +13,16 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions, stt
 
 from .backlog import Backlog
-from .segments import Segment
+from .segments import Segment, spoken_language
 from .timeline import Timeline
+from .voices import Voices
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -49,11 +50,15 @@ class Interim:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Whose track it is. `name` is asked for at each segment, because people change theirs."""
+    """Whose track it is. `name` is asked for at each segment, because people change theirs.
+
+    `voices` counts the voices on it, where they are told apart: one count for all of their tracks.
+    """
 
     identity: str
     name: Callable[[], str]
     track_id: str
+    voices: Voices = field(default_factory=Voices)
 
 
 class Listener:
@@ -84,6 +89,7 @@ class Listener:
         self._backlog = Backlog(KEPT_SECONDS)
         self._stream: stt.RecognizeStream | None = None
         self._timeline = Timeline(now)
+        self._voice = speaker.voices.of_connection()
         self._ended = asyncio.Event()
         self._segment_id = _new_segment_id()
         self._speaking_since: float | None = None
@@ -159,6 +165,7 @@ class Listener:
         with self._attribute():
             stream = self._engine.stream(conn_options=_ONE_ATTEMPT)
         self._timeline = timeline = Timeline(self._now)
+        self._voice = self._speaker.voices.of_connection()
         try:
             for captured in self._backlog.restart():
                 stream.push_frame(captured.frame)
@@ -206,9 +213,10 @@ class Listener:
             text=said.text.strip(),
             start=round(min(start, end), 3),
             end=round(max(start, end), 3),
-            language=str(said.language),
+            language=spoken_language(said.language),
             confidence=round(said.confidence, 3) if said.confidence else None,
             track_id=self._speaker.track_id,
+            voice=self._voice(said.speaker_id),
         )
 
 
