@@ -9,21 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from livekit import rtc
-from livekit.agents import AutoSubscribe, JobContext, stt
+from livekit.agents import AutoSubscribe, JobContext
 
 from metering import JobMeter
 
 from .captions import Captions
+from .engines import Engines
 from .errors import TranscriptError
 from .listener import Interim, Listener, Speaker
 from .request import TranscriptionRequest
 from .segments import Meeting, Segment
 from .transcript import TranscriptWriter
+from .voices import Voices
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -47,14 +49,15 @@ class TranscriptionSession:
         self,
         ctx: JobContext,
         request: TranscriptionRequest,
-        engine: stt.STT[Any],
+        engines: Engines,
         meter: JobMeter,
         transcripts: Path,
     ) -> None:
         self._ctx = ctx
         self._room = ctx.room
         self._request = request
-        self._engine = engine
+        self._engines = engines
+        self._voices: defaultdict[str, Voices] = defaultdict(Voices)
         self._meter = meter
         self._transcripts = transcripts
         self._captions = Captions(ctx.room) if request.captions else None
@@ -134,8 +137,8 @@ class TranscriptionSession:
             return
         identity = participant.identity
         listener = Listener(
-            Speaker(identity, lambda: participant.name, track.sid),
-            self._engine,
+            Speaker(identity, lambda: participant.name, track.sid, self._voices[identity]),
+            self._engines.for_participant(identity, participant.attributes),
             now=self._now,
             on_segment=self._on_segment,
             on_interim=self._on_interim,

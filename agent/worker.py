@@ -25,8 +25,9 @@ from metering import (
 )
 
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
+from .engines import Engines
 from .errors import DispatchError, SettingsError, TranscriberError
-from .providers import Warm, build_stt, check_request, warm_up
+from .providers import Warm, check_request, warm_up
 from .request import TranscriptionRequest
 from .session import TranscriptionSession
 from .settings import AgentSettings
@@ -148,9 +149,8 @@ async def entrypoint(ctx: JobContext) -> None:
     meter = JobMeter(ctx, tenant=request.tenant, title=request.title, tags=request.tags)
     try:
         warm = ctx.proc.userdata.get(_WARM) or Warm()
-        engine = build_stt(settings, request, warm, meter.http_session)
-        meter.watch(engine)
-        session = TranscriptionSession(ctx, request, engine, meter, settings.transcripts_path)
+        engines = Engines(settings, request, warm, meter.http_session, meter.watch)
+        session = TranscriptionSession(ctx, request, engines, meter, settings.transcripts_path)
         ctx.proc.userdata[_SESSION] = session
         await session.start()
     except TranscriberError as error:
