@@ -6,6 +6,8 @@ import asyncio
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,3 +127,14 @@ def test_where_the_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "models").mkdir()
     assert model_location("~/models") == str(tmp_path / "models")
+
+
+def test_only_a_multilingual_model_finds_out_the_language(speech_model: SpeechModel) -> None:
+    whisper: Any = SimpleNamespace(
+        model=SimpleNamespace(is_multilingual=True), supported_languages=["en", "de"]
+    )
+    multilingual = SpeechModel(whisper, "small")
+    assert multilingual.check_language("multi") is None
+    assert multilingual.check_language("de-CH") == "de"
+    with pytest.raises(SpeechModelError, match="does not know language 'multi'"):
+        speech_model.check_language("multi")
