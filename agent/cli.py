@@ -91,10 +91,28 @@ def dispatch(
     title: Annotated[str | None, typer.Option(help="What the meeting is called.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Whom the job is charged to.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.")] = None,
-    language: Annotated[str | None, typer.Option(help="BCP 47 tag, such as en or de-CH.")] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="BCP 47 tag, such as en or de-CH; auto to have it found out."),
+    ] = None,
+    participant_language: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IDENTITY=TAG", help="One participant's; may be repeated."),
+    ] = None,
     keyterm: Annotated[
         list[str] | None, typer.Option(help="A word to listen for; may be repeated.")
     ] = None,
+    diarize: Annotated[
+        bool | None, typer.Option(help="Tell voices on one microphone apart; on all of them.")
+    ] = None,
+    diarize_participant: Annotated[
+        list[str] | None,
+        typer.Option(metavar="IDENTITY", help="Only on this one's; may be repeated."),
+    ] = None,
+    profanity_filter: Annotated[
+        bool | None, typer.Option(help="Mask profanity, where the provider does.")
+    ] = None,
+    numerals: Annotated[bool | None, typer.Option(help="Numbers as digits, or as words.")] = None,
     captions: Annotated[bool | None, typer.Option(help="Show captions in the room.")] = None,
     transcript_format: Annotated[
         list[str] | None, typer.Option(help="md, vtt, srt, txt or json; may be repeated.")
@@ -121,7 +139,11 @@ def dispatch(
         "tenant": tenant,
         "tags": tag,
         "language": language,
+        "languages": _languages(participant_language),
         "keyterms": keyterm,
+        "diarize": diarize if diarize_participant is None else diarize_participant,
+        "profanity_filter": profanity_filter,
+        "numerals": numerals,
         "captions": captions,
         "transcript_formats": transcript_format,
         "leave_after_minutes": leave_after_minutes,
@@ -130,6 +152,8 @@ def dispatch(
     given = {name: value for name, value in options.items() if value is not None}
     if metadata is not None and given:
         raise typer.BadParameter("give either --metadata or single options, not both")
+    if diarize is not None and diarize_participant:
+        raise typer.BadParameter("give either --diarize or --diarize-participant, not both")
     try:
         request = TranscriptionRequest.parse(_metadata(metadata, given))
         sent = asyncio.run(
@@ -158,6 +182,19 @@ def dispatch(
         )
     else:
         typer.echo(f"{sent.job_id} is in the room after {sent.seconds:.1f} s")
+
+
+def _languages(given: Sequence[str] | None) -> dict[str, str] | None:
+    if given is None:
+        return None
+    languages = {}
+    for one in given:
+        # The tag has no equals sign, an identity may have.
+        identity, equals, tag = one.rpartition("=")
+        if not (identity and equals and tag):
+            raise typer.BadParameter(f"{one!r} is not IDENTITY=TAG, such as anna=de")
+        languages[identity] = tag
+    return languages
 
 
 def _metadata(metadata: str | None, options: Mapping[str, object]) -> str:

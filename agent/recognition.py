@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from livekit.agents import stt
 
-from .errors import SpeechModelError
+from .engines import Engines
+from .errors import DispatchError, SpeechModelError
 from .listening.backlog import AudioAllowance
 from .listening.gate import Gate
-from .listening.recognisers import Recogniser, Recognisers
+from .listening.recognisers import Circuit, Recogniser, Recognisers
 from .listening.silence import SilencePolicy
 from .listening.speech_detector import SileroModel
-from .providers import Warm, build_stt
+from .providers import Warm
 from .request import TranscriptionRequest
 from .settings import AgentSettings, ModelChoice, SendAudio
 
@@ -29,14 +31,22 @@ KEPT_SECONDS = 3600.0
 _KEEP_OPEN = SilencePolicy(closes=False)
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """One of the STTs that may be used."""
+
+    engines: Engines
+    silence: SilencePolicy
+    circuit: Circuit = field(default_factory=Circuit)
+
+
 class Recognition:
     """What a job's listeners are made with.
 
-    `watch` is told every STT that is built, so that what it uses is metered.
+    `watch` is told every STT that is made, so that what it uses is metered.
 
     Raises:
-        SettingsError: the chosen STT cannot be built.
-        SpeechModelError: the embedded model lacks the language.
+        TranscriberError: the chosen STT cannot be had.
     """
 
     def __init__(
@@ -50,24 +60,35 @@ class Recognition:
     ) -> None:
         self._warm = warm
         self.sends = request.send_audio or settings.send_audio
-        recognisers = []
-        for number, choice in enumerate(settings.stt_choices):
+        self._chosen: list[_Chosen] = []
+        for choice in settings.stt_choices:
             try:
-                engine = build_stt(settings, request, warm, http_session, choice)
-            except SpeechModelError:
-                if number == 0:
+                engines = Engines(settings, request, warm, http_session, watch, choice)
+            except (DispatchError, SpeechModelError):
+                if not self._chosen:
                     raise
                 logger.warning("%s cannot stand in for this meeting", "/".join(choice))
                 continue
-            watch(engine)
-            recognisers.append(Recogniser(engine, silence=self._silence(choice)))
-        self.recognisers = Recognisers(recognisers)
+            self._chosen.append(_Chosen(engines, self._silence(choice)))
         self.allowance = AudioAllowance(KEPT_SECONDS)
-        self._tail_seconds = max(one.silence.tail_seconds for one in recognisers)
+        self._tail_seconds = max(one.silence.tail_seconds for one in self._chosen)
 
     def _silence(self, choice: ModelChoice) -> SilencePolicy:
         terms = self._warm.terms.get(choice)
         return SilencePolicy.for_terms(terms) if terms else _KEEP_OPEN
+
+    def recognisers(self, identity: str, attributes: Mapping[str, str]) -> Recognisers:
+        """What one participant is heard with, by their own attributes."""
+        return Recognisers(
+            [
+                Recogniser(
+                    one.engines.for_participant(identity, attributes),
+                    silence=one.silence,
+                    circuit=one.circuit,
+                )
+                for one in self._chosen
+            ]
+        )
 
     def gate(self) -> Gate | None:
         """For one participant; None where all of their audio is sent."""

@@ -54,8 +54,12 @@ def one_line(text: str) -> str:
 
 
 def speaker_label(segment: Segment) -> str:
-    """What to call the speaker: the name they go by, or else their identity."""
-    return one_line(segment.name) or one_line(segment.speaker) or "unknown"
+    """What to call the speaker: the name they go by, or else their identity.
+
+    With the voice's number where several share the microphone.
+    """
+    called = one_line(segment.name) or one_line(segment.speaker) or "unknown"
+    return called if segment.voice is None else f"{called} (voice {segment.voice})"
 
 
 def _markdown(meeting: Meeting, segments: Sequence[Segment]) -> str:
@@ -109,6 +113,7 @@ def _json(meeting: Meeting, segments: Sequence[Segment], gaps: Sequence[Gap]) ->
                 "segment_id": segment.segment_id,
                 "speaker": segment.speaker,
                 "name": segment.name,
+                "voice": segment.voice,
                 "text": segment.text,
                 "start": segment.start,
                 "end": segment.end,

@@ -7,10 +7,13 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     field_validator,
 )
@@ -20,8 +23,14 @@ from .errors import DispatchError
 from .settings import SendAudio
 
 MAX_METADATA_BYTES = 64 * 1024
+MAX_IDENTITIES = 200
+
+MULTI = "multi"
+"""In place of a language: whatever is spoken, to be found out. `auto` is taken for it too."""
+_DETECTING = frozenset({MULTI, "auto"})
 
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_NO_LANGUAGE = "{tag} is not a BCP 47 tag, such as en or de-CH, nor auto or multi"
 _SHOWN_PROBLEMS = 5
 _SHOWN_CHARACTERS = 64
 
@@ -37,14 +46,47 @@ class TranscriptFormat(StrEnum):
 
 
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+Identity = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+"""As LiveKit's server allows."""
+
+
+def normal_language(tag: str) -> str:
+    """A BCP 47 tag as it is, and `multi` for what asks to have the language found out.
+
+    Raises:
+        DispatchError: neither.
+    """
+    if not _LANGUAGE_TAG.fullmatch(tag):
+        raise DispatchError(_NO_LANGUAGE.format(tag=repr(tag[:_SHOWN_CHARACTERS])))
+    return MULTI if tag.lower() in _DETECTING else tag
+
+
+def _check_language(tag: str) -> str:
+    try:
+        normal_language(tag)
+    except DispatchError:
+        shown = repr(tag[:_SHOWN_CHARACTERS])
+        raise PydanticCustomError("language_tag", _NO_LANGUAGE, {"tag": shown}) from None
+    return tag
+
+
+Language = Annotated[str, AfterValidator(_check_language)]
+
+
+_IDENTITIES: TypeAdapter[tuple[str, ...]] = TypeAdapter(
+    Annotated[tuple[Identity, ...], Field(max_length=MAX_IDENTITIES)]
+)
 
 
 class TranscriptionRequest(BaseModel):
     """A dispatch's metadata, as JSON; everything has a default, and what is unknown is refused.
 
-    `tenant` is the caller's claim of who pays. `language` is a BCP 47 tag. `send_audio` is as the
-    worker has it where it is not given. `leave_after_minutes` ends the job that long after it
-    joined, `leave_when_alone_seconds` that long after the last person left.
+    `tenant` is the caller's claim of who pays. `language` is a BCP 47 tag, or `auto` or `multi` to
+    have it found out; `languages` are those of participants, by identity. `diarize` tells the
+    voices on one microphone apart: on everybody's, or on those of the identities that are listed.
+    `numerals` asks for numbers as digits or as words; None leaves them to the provider.
+    `send_audio` is as the worker has it where it is not given. `leave_after_minutes` ends the job
+    that long after it joined, `leave_when_alone_seconds` that long after the last person left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,24 +94,32 @@ class TranscriptionRequest(BaseModel):
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=512)] = ""
     tenant: Annotated[str, StringConstraints(strip_whitespace=True, max_length=128)] = ""
     tags: tuple[Label, ...] = Field(default=(), max_length=50)
-    language: str = "en"
+    language: Language = "en"
+    languages: dict[Identity, Language] = Field(default_factory=dict, max_length=MAX_IDENTITIES)
     keyterms: tuple[Label, ...] = Field(default=(), max_length=100)
+    diarize: StrictBool | tuple[Identity, ...] = False
+    profanity_filter: StrictBool = False
+    numerals: StrictBool | None = None
     captions: bool = True
     send_audio: SendAudio | None = None
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
 
-    @field_validator("language")
+    @field_validator("diarize", mode="before")
     @classmethod
-    def _check_language(cls, tag: str) -> str:
-        if not _LANGUAGE_TAG.fullmatch(tag):
+    def _check_diarize(cls, value: object) -> bool | tuple[str, ...]:
+        """One message, where a union would have one for each of its kinds."""
+        if isinstance(value, bool):
+            return value
+        try:
+            return _IDENTITIES.validate_python(value)
+        except ValidationError:
             raise PydanticCustomError(
-                "language_tag",
-                "{tag} is not a BCP 47 tag, such as en or de-CH",
-                {"tag": repr(tag[:_SHOWN_CHARACTERS])},
-            )
-        return tag
+                "diarize",
+                "must be true, false or a list of up to {most} identities",
+                {"most": MAX_IDENTITIES},
+            ) from None
 
     @classmethod
     def parse(cls, metadata: str) -> TranscriptionRequest:
@@ -98,7 +148,9 @@ def _one_line(error: ValidationError) -> str:
     """The first few problems, each with the field that it is in."""
     problems, unknown = [], False
     for problem in error.errors(include_url=False, include_input=False)[:_SHOWN_PROBLEMS]:
-        where = ".".join(str(part) for part in problem["loc"])
+        path = problem["loc"]
+        # Identities are people's; this is logged, and on record.
+        where = ".".join(str(part) for part in (path[:1] if path[:1] == ("languages",) else path))
         if problem["type"] == "extra_forbidden":
             unknown = True
             problems.append(f"{where[:_SHOWN_CHARACTERS]!r} is not known")

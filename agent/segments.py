@@ -13,8 +13,10 @@ class Segment:
     """One final stretch of one person's speech.
 
     `start` and `end` are seconds on the meeting's clock, which begins when the transcriber joined.
-    `speaker` is the participant's identity, `name` what they go by. `confidence` is from 0 to 1,
-    None where the provider gives none.
+    `speaker` is the participant's identity, `name` what they go by. `language` is a BCP 47 tag,
+    `und` where it is not known. `confidence` is from 0 to 1, None where the provider gives none.
+    `voice` is which of several on a shared microphone, from 1 on, None where they are not told
+    apart.
     """
 
     segment_id: str
@@ -26,6 +28,20 @@ class Segment:
     language: str
     confidence: float | None
     track_id: str
+    voice: int | None = None
+
+
+UNDETERMINED = "und"
+"""BCP 47's tag for a language that is not known."""
+
+
+def spoken_language(said: object) -> str:
+    """The tag of the language that a provider says was spoken.
+
+    Some answer with `multi`, which was the question, or with nothing.
+    """
+    tag = str(said)
+    return UNDETERMINED if tag in ("", "multi", "auto", "None") else tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

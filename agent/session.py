@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ from .recognition import Recognition
 from .request import TranscriptionRequest
 from .segments import Gap, Meeting, Segment
 from .transcript import TranscriptWriter
+from .voices import Voices
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -62,6 +64,7 @@ class TranscriptionSession:
         self._room = ctx.room
         self._request = request
         self._recognition = recognition
+        self._voices: defaultdict[str, Voices] = defaultdict(Voices)
         self._meter = meter
         self._transcripts = transcripts
         self._captions = Captions(ctx.room) if request.captions else None
@@ -168,13 +171,14 @@ class TranscriptionSession:
             return
         identity = participant.identity
         listening = ExitStack()
-        engine = self._recognition.recognisers.choose().engine
+        recognisers = self._recognition.recognisers(identity, participant.attributes)
+        engine = recognisers.choose().engine
         listening.enter_context(
             self._meter.listening(engine, participant=identity, purpose=PURPOSE)
         )
         listener = Listener(
-            Speaker(identity, lambda: participant.name, track.sid),
-            self._recognition.recognisers,
+            Speaker(identity, lambda: participant.name, track.sid, self._voices[identity]),
+            recognisers,
             gate=self._recognition.gate(),
             allowance=self._recognition.allowance,
             now=self._now,

@@ -53,6 +53,12 @@ class AgentSettings(BaseSettings):
     )
     openai_api_key: SecretStr = Field(default=SecretStr(""), validation_alias="OPENAI_API_KEY")
     openai_base_url: str = Field(default="", validation_alias="OPENAI_BASE_URL")
+    assemblyai_api_key: SecretStr = Field(
+        default=SecretStr(""), validation_alias="ASSEMBLYAI_API_KEY"
+    )
+    assemblyai_base_url: str = Field(
+        default="wss://streaming.assemblyai.com", validation_alias="ASSEMBLYAI_BASE_URL"
+    )
     agent_name: str = Field(default="transcriber", min_length=1)
     stt: str = ""
     stt_fallbacks: Annotated[tuple[str, ...], NoDecode] = ()
@@ -80,6 +86,13 @@ class AgentSettings(BaseSettings):
         url = value if "://" in value else f"https://{value}"
         url = url.rstrip("/")
         return url if url.endswith("/v1/listen") else f"{url.removesuffix('/v1')}/v1/listen"
+
+    @field_validator("assemblyai_base_url")
+    @classmethod
+    def _shorten_assemblyai_url(cls, value: str) -> str:
+        """A bare host, or all of `.../v3/ws`, is as good as the plugin's base."""
+        url = value if "://" in value else f"wss://{value}"
+        return url.rstrip("/").removesuffix("/v3/ws")
 
     @classmethod
     def load(cls) -> Self:

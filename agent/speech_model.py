@@ -20,32 +20,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SpeechModelError
+from .hallucinations import is_hallucinated
+from .request import MULTI
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
-    from faster_whisper.transcribe import Segment
 
 _WEIGHTS = "model.bin"
 BUNDLED_MODEL = "tiny.en"
 SAMPLE_RATE = 16_000
 
 _MAX_THREADS = 4
-_NO_SPEECH_PROBABILITY = 0.6
-_POOR_LOG_PROBABILITY = -1.0
-"""A segment that Whisper itself takes for silence and is unsure of is a hallucination; both
-thresholds are those of OpenAI's own decoder."""
-_SILENCE_PROBABILITY = 0.9
-_SURE_LOG_PROBABILITY = -0.5
-"""Measured with tiny.en: words that it makes up in silence and noise have 0.91 to 0.96, and at most
--0.8; what people said at a hundredth of their level, in noise, at most 0.87."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the model made of a stretch of audio; `confidence` from 0 to 1."""
+    """What the model made of a stretch of audio; `confidence` from 0 to 1.
+
+    `language` is the one that it was heard in, by Whisper's own code.
+    """
 
     text: str
     confidence: float
+    language: str
 
 
 class SpeechModel:
@@ -92,12 +89,14 @@ class SpeechModel:
         """True while nothing runs and nothing waits."""
         return self._waiting == 0
 
-    def check_language(self, language: str) -> str:
-        """The model's own code for a BCP 47 tag.
+    def check_language(self, language: str) -> str | None:
+        """The model's own code for a BCP 47 tag; None for `multi`, to find it out each time.
 
         Raises:
-            SpeechModelError: the model does not know the language.
+            SpeechModelError: the model does not know the language, or only one.
         """
+        if language == MULTI and self._model.model.is_multilingual:
+            return None
         code = language.partition("-")[0].lower()
         known = self._model.supported_languages
         if code not in known:
@@ -105,9 +104,9 @@ class SpeechModel:
         return code
 
     async def transcribe(
-        self, samples: NDArray[np.int16], language: str, *, beam_size: int
+        self, samples: NDArray[np.int16], language: str | None, *, beam_size: int
     ) -> Heard:
-        """What was said in mono audio at 16 kHz."""
+        """What was said in mono audio at 16 kHz; in whatever language where none is given."""
         self._waiting += 1
         work = self._executor.submit(self._transcribe, samples, language, beam_size)
         # Whoever waits may be cancelled; the thread works on all the same, and is busy until done.
@@ -117,8 +116,10 @@ class SpeechModel:
     def _done(self, _: Future[Heard]) -> None:
         self._waiting -= 1
 
-    def _transcribe(self, samples: NDArray[np.int16], language: str, beam_size: int) -> Heard:
-        segments, _ = self._model.transcribe(
+    def _transcribe(
+        self, samples: NDArray[np.int16], language: str | None, beam_size: int
+    ) -> Heard:
+        segments, about = self._model.transcribe(
             samples.astype(np.float32) / 32768.0,
             language=language,
             beam_size=beam_size,
@@ -126,22 +127,26 @@ class SpeechModel:
             # Where a sentence ends Whisper may stop, with others still to come: without timestamps
             # they would be lost, with them it goes on after the one that it has.
             without_timestamps=False,
+            # Else poor text is sampled again, up to five times and at random: whole sentences come
+            # of noise that way. Only what has run into a loop is still tried again.
+            log_prob_threshold=None,
+            no_speech_threshold=None,
         )
-        kept = [segment for segment in segments if _is_speech(segment)]
+        kept = [
+            segment
+            for segment in segments
+            if not is_hallucinated(
+                segment.text,
+                no_speech=segment.no_speech_prob,
+                log_probability=segment.avg_logprob,
+                compression_ratio=segment.compression_ratio,
+            )
+        ]
         if not kept:
-            return Heard("", 0.0)
+            return Heard("", 0.0, about.language)
         text = " ".join(segment.text.strip() for segment in kept)
         mean = sum(segment.avg_logprob for segment in kept) / len(kept)
-        return Heard(text, math.exp(min(0.0, mean)))
-
-
-def _is_speech(segment: Segment) -> bool:
-    silence, confidence = segment.no_speech_prob, segment.avg_logprob
-    if silence >= _NO_SPEECH_PROBABILITY and confidence <= _POOR_LOG_PROBABILITY:
-        return False
-    if silence >= _SILENCE_PROBABILITY and confidence <= _SURE_LOG_PROBABILITY:
-        return False
-    return any(character.isalnum() for character in segment.text)
+        return Heard(text, math.exp(min(0.0, mean)), about.language)
 
 
 def model_location(name: str) -> str:

@@ -20,7 +20,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGive
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from .speech_model import SAMPLE_RATE, SpeechModel
+from .speech_model import SAMPLE_RATE, Heard, SpeechModel
 
 PREROLL_SECONDS = 0.5
 LONGEST_UTTERANCE_SECONDS = 22.0
@@ -33,7 +33,10 @@ _CUT_WINDOW_SECONDS = 0.1
 
 
 class WhisperSTT(stt.STT[Any]):
-    """Transcribes with the embedded model; `vad` finds the utterances."""
+    """Transcribes with the embedded model; `vad` finds the utterances.
+
+    `language` is a BCP 47 tag, or `multi` to find it out for each utterance.
+    """
 
     def __init__(self, model: SpeechModel, vad_: vad.VAD, *, language: str) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
@@ -68,7 +71,7 @@ class WhisperSTT(stt.STT[Any]):
             request_id=_new_request_id(),
             alternatives=[
                 stt.SpeechData(
-                    language=LanguageCode(self._language),
+                    language=LanguageCode(heard.language),
                     text=heard.text,
                     end_time=frame.duration,
                     confidence=heard.confidence,
@@ -136,7 +139,7 @@ class _WhisperStream(stt.RecognizeStream):
         engine: WhisperSTT,
         model: SpeechModel,
         vad_: vad.VAD,
-        language: str,
+        language: str | None,
         *,
         conn_options: APIConnectOptions,
     ) -> None:
@@ -224,7 +227,7 @@ class _WhisperStream(stt.RecognizeStream):
             heard = await self._speech_model.transcribe(
                 utterance.samples(), self._language, beam_size=_FINAL_BEAM
             )
-            self._report(utterance, heard.text, heard.confidence, request_id)
+            self._report(utterance, heard, request_id)
             self._event_ch.send_nowait(
                 stt.SpeechEvent(
                     type=stt.SpeechEventType.RECOGNITION_USAGE,
@@ -239,11 +242,9 @@ class _WhisperStream(stt.RecognizeStream):
             utterance.samples(), self._language, beam_size=_INTERIM_BEAM
         )
         if utterance is self._utterance:
-            self._report(utterance, heard.text, heard.confidence, request_id=None)
+            self._report(utterance, heard, request_id=None)
 
-    def _report(
-        self, utterance: _Utterance, text: str, confidence: float, request_id: str | None
-    ) -> None:
+    def _report(self, utterance: _Utterance, heard: Heard, request_id: str | None) -> None:
         """As final where there is a request id to bill it under, else as interim."""
         final = request_id is not None
         self._event_ch.send_nowait(
@@ -254,11 +255,11 @@ class _WhisperStream(stt.RecognizeStream):
                 request_id=request_id or "",
                 alternatives=[
                     stt.SpeechData(
-                        language=LanguageCode(self._language),
-                        text=text,
+                        language=LanguageCode(heard.language),
+                        text=heard.text,
                         start_time=utterance.start,
                         end_time=utterance.end,
-                        confidence=confidence,
+                        confidence=heard.confidence,
                     )
                 ],
             )

@@ -38,7 +38,10 @@ class Lock:
 
 
 # Not the extras that are large and that no worker needs.
-DEPLOYED = ("--extra=transcriber", "--extra=embedded-stt", "--extra=postgres", "--extra=demo")
+DEPLOYED = (
+    *("--extra=transcriber", "--extra=assemblyai", "--extra=embedded-stt"),
+    *("--extra=postgres", "--extra=demo"),
+)
 
 # In this order: the later ones are held to the versions of requirements.txt.
 LOCKS = (

@@ -12,12 +12,13 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from livekit import rtc
 from livekit.agents import stt
 
-from ..segments import Gap, Segment
+from ..segments import Gap, Segment, spoken_language
+from ..voices import Voices
 from .backlog import AudioAllowance, Backlog
 from .gate import Captured, Gate, Passed
 from .recognisers import Recognisers
@@ -48,11 +49,15 @@ class Interim:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Whose track it is. `name` is asked for at each segment, because people change theirs."""
+    """Whose track it is. `name` is asked for at each segment, because people change theirs.
+
+    `voices` counts the voices on it, where they are told apart: one count for all of their tracks.
+    """
 
     identity: str
     name: Callable[[], str]
     track_id: str
+    voices: Voices = field(default_factory=Voices)
 
 
 class Listener:
@@ -279,9 +284,14 @@ class _Words:
         self._on_interim = on_interim
         self._segment_id = _new_segment_id()
         self._speaking_since: float | None = None
+        self._timeline: Timeline | None = None
+        self._voice = speaker.voices.of_connection()
 
     async def take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
-        """An answer; positions in it are on `timeline`."""
+        """An answer; positions in it are on `timeline`, one for each stream."""
+        if timeline is not self._timeline:
+            self._timeline = timeline
+            self._voice = self._speaker.voices.of_connection()
         if event.type is stt.SpeechEventType.START_OF_SPEECH:
             self._speaking_since = self._speaking_since or self._now()
         said = event.alternatives[0] if event.alternatives else None
@@ -311,9 +321,10 @@ class _Words:
             text=said.text.strip(),
             start=round(min(start, end), 3),
             end=round(max(start, end), 3),
-            language=str(said.language),
+            language=spoken_language(said.language),
             confidence=round(said.confidence, 3) if said.confidence else None,
             track_id=self._speaker.track_id,
+            voice=self._voice(said.speaker_id),
         )
 
 

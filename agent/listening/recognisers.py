@@ -22,25 +22,10 @@ LONGEST_REST_SECONDS = 120.0
 _KEEP_OPEN = SilencePolicy(closes=False)
 
 
-class Recogniser:
-    """One provider's STT: `silence` is what becomes of its streams while nobody speaks.
+class Circuit:
+    """Whether a provider is there, as far as all who use it have found out."""
 
-    `permit` is a block in which one stream may be open; entering it waits while the provider's
-    limits allow no more. `is_short` says that they nearly do not.
-    """
-
-    def __init__(
-        self,
-        engine: stt.STT[Any],
-        *,
-        silence: SilencePolicy = _KEEP_OPEN,
-        permit: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
-        is_short: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self.engine = engine
-        self.silence = silence
-        self.permit = permit
-        self.is_short = is_short
+    def __init__(self) -> None:
         self._failures = 0
         self._rests_until = 0.0
 
@@ -60,6 +45,30 @@ class Recogniser:
         self._rests_until = 0.0
 
 
+class Recogniser:
+    """One provider's STT: `silence` is what becomes of its streams while nobody speaks.
+
+    `permit` is a block in which one stream may be open; entering it waits while the provider's
+    limits allow no more. `is_short` says that they nearly do not. `circuit` is shared by all who
+    use the provider.
+    """
+
+    def __init__(
+        self,
+        engine: stt.STT[Any],
+        *,
+        silence: SilencePolicy = _KEEP_OPEN,
+        permit: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
+        is_short: Callable[[], bool] = lambda: False,
+        circuit: Circuit | None = None,
+    ) -> None:
+        self.engine = engine
+        self.silence = silence
+        self.permit = permit
+        self.is_short = is_short
+        self.circuit = circuit or Circuit()
+
+
 class Recognisers:
     """The first is the one that is wanted; the others stand in for it, in their order."""
 
@@ -72,12 +81,12 @@ class Recognisers:
     def choose(self) -> Recogniser:
         """The first that is not left alone; if all are, the one that is so the shortest."""
         now = self._clock()
-        return min(self._recognisers, key=lambda one: one.rests(now))
+        return min(self._recognisers, key=lambda one: one.circuit.rests(now))
 
     def failed(self, recogniser: Recogniser) -> None:
         """It failed without having heard anything."""
-        recogniser.failed(self._clock())
+        recogniser.circuit.failed(self._clock())
 
     def worked(self, recogniser: Recogniser) -> None:
         """It has heard something."""
-        recogniser.worked()
+        recogniser.circuit.worked()

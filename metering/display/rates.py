@@ -47,7 +47,7 @@ def rates_table(entries: Iterable[Entry]) -> Sheet:
 def price_text(entry: Entry) -> str:
     """An entry's price, whatever its model, with what else it depends on."""
     if not isinstance(entry, Rate):
-        return entry_kind(entry).replace("_", " ")
+        return ("+ " if entry.add_on else "") + entry_kind(entry).replace("_", " ")
     return " ".join(_price_parts(entry)) + (" *" if entry.disputed else "")
 
 

@@ -9,6 +9,7 @@ https://www.assemblyai.com/docs/streaming/common-session-errors-and-closures
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,10 +17,26 @@ from decimal import Decimal
 from typing_extensions import override
 from yarl import URL
 
-from .speech_socket import SpeechProtocol, SpeechSocket, exact_json, linear16, seconds, text
+from .speech_socket import (
+    SpeechProtocol,
+    SpeechSocket,
+    exact_json,
+    is_true,
+    linear16,
+    seconds,
+    text,
+)
 
 _PATH = "/v3/ws"
 _TERMINATE = '{"type": "Terminate"}'
+_FEATURES = {
+    "keyterms_prompt": "keyterms",
+    "prompt": "prompt",
+    "agent_context": "prompt",
+    "voice_focus": "voice_focus",
+}
+"""Parameters that ask for a feature by being there at all; they may also come in mid-session."""
+_EMPTY: tuple[object, ...] = (None, "", "[]", [])
 LONGEST_SESSION = Decimal(10_800)
 """Seconds after which AssemblyAI ends a session that nobody has ended."""
 
@@ -50,6 +67,8 @@ class AssemblyAISocket(SpeechSocket):
     def sent(self, message: str) -> int:
         if '"Terminate"' in message and exact_json(message).get("type") == "Terminate":
             self.terminate_sent = True
+        elif '"UpdateConfiguration"' in message:
+            self.attributes |= _asked(exact_json(message))
         return 0
 
     @override
@@ -83,11 +102,16 @@ class AssemblyAIStreaming(SpeechProtocol):
         if not url.path.endswith(_PATH):
             return None
         query = url.query
-        attributes = {}
-        if query.get("speaker_labels", "").lower() == "true":
-            attributes["diarization"] = "true"
-        if query.get("keyterms_prompt"):
-            attributes["keyterms"] = "true"
+        attributes = _asked(query)
+        if (language := _only_language(query.get("language_codes"))) is not None:
+            attributes["language"] = language
+        for feature, asked in (
+            ("diarization", is_true(query.get("speaker_labels"))),
+            ("redaction", is_true(query.get("redact_pii"))),
+            ("medical", query.get("domain", "").startswith("medical")),
+        ):
+            if asked:
+                attributes[feature] = "true"
         return AssemblyAISocket(
             provider="assemblyai",
             model=query.get("speech_model", ""),
@@ -95,6 +119,21 @@ class AssemblyAIStreaming(SpeechProtocol):
             bytes_per_second=_bytes_per_second(query),
             left_open=_left_open(query.get("inactivity_timeout")),
         )
+
+
+def _asked(parameters: Mapping[str, object]) -> dict[str, str]:
+    return {
+        feature: "true" for name, feature in _FEATURES.items() if parameters.get(name) not in _EMPTY
+    }
+
+
+def _only_language(codes: str | None) -> str | None:
+    """The language that the model is held to, if it is one and can be read."""
+    try:
+        (code,) = json.loads(codes or "")
+    except (ValueError, TypeError):
+        return None
+    return code if isinstance(code, str) else None
 
 
 def _bytes_per_second(query: Mapping[str, str]) -> int | None:

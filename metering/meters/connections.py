@@ -39,6 +39,7 @@ _SOURCE = "socket"
 _SWITCHING_PROTOCOLS = 101
 _LAST_WORDS_SECONDS = 1.0
 _FAREWELL_SECONDS = 1.0
+_Asked = frozenset[tuple[str, str]]
 _ABNORMAL = (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
 
 
@@ -196,6 +197,9 @@ class ConnectionMeter:
         )
         self._open: set[_Connection] = set()
         self._seen: dict[tuple[str, str], bool] = {}
+        # Of sockets whose audio only their plugin reports, which does not say what it asked for.
+        self._asked: dict[str, _Asked] = {}
+        self._by_all: dict[tuple[str, str], _Asked] = {}
         self._traced: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
         self._own: weakref.WeakSet[aiohttp.ClientSession] = weakref.WeakSet()
 
@@ -301,6 +305,21 @@ class ConnectionMeter:
         counts = [counted for (whose, _), counted in self._seen.items() if whose == provider]
         return any(counts) if counts else None
 
+    def attributes(self, provider: str, model: str, request_id: str | None) -> dict[str, str]:
+        """What was asked for on the socket that a plugin reports audio of.
+
+        By the provider's own id of the connection where both know it, else what all sockets of the
+        model ask for that are open, or were.
+        """
+        key, is_open = (provider, model), []
+        for connection in self._open:
+            socket = self._remember(connection)
+            if (socket.provider, socket.model.lower()) == key:
+                is_open.append(_asked(socket))
+        if request_id and request_id in self._asked:
+            return dict(self._asked[request_id])
+        return dict(frozenset.intersection(*is_open) if is_open else self._by_all.get(key, ()))
+
     async def say_farewell(self) -> None:
         """End the sessions that would be billed on, before their sockets go with the job."""
         await asyncio.gather(*(connection.say_farewell() for connection in self._open))
@@ -316,9 +335,16 @@ class ConnectionMeter:
     def _counts(self, connection: _Connection) -> bool:
         return connection.sees_messages and connection.socket.bytes_per_second is not None
 
-    def _remember(self, connection: _Connection) -> None:
+    def _remember(self, connection: _Connection) -> SpeechSocket:
         socket = connection.socket
-        self._seen[socket.provider, socket.model.lower()] = self._counts(connection)
+        key = socket.provider, socket.model.lower()
+        self._seen[key] = counts = self._counts(connection)
+        if not counts:
+            asked = _asked(socket)
+            self._by_all[key] = self._by_all.get(key, asked) & asked
+            if socket.provider_ref:
+                self._asked[socket.provider_ref] = asked
+        return socket
 
     def _close(self, connection: _Connection, *, goes_on: bool = False) -> None:
         if connection in self._open:
@@ -358,6 +384,10 @@ class ConnectionMeter:
         if connection in self._open:
             connection.lost()
             gone.get_loop().call_later(_LAST_WORDS_SECONDS, self._close, connection)
+
+
+def _asked(socket: SpeechSocket) -> _Asked:
+    return frozenset(socket.attributes.items())
 
 
 async def _limit_inactivity(

@@ -1,6 +1,8 @@
 """Deepgram's streaming API, v1.
 
-It states the audio's duration in the `Metadata` message that answers `CloseStream`.
+It states the audio's duration in the `Metadata` message that answers `CloseStream`. What may cost
+more than the model does is in the query: `language=multi`, `diarize`, `keyterm`, `redact`, and
+`mip_opt_out`.
 https://developers.deepgram.com/reference/speech-to-text/listen-streaming
 """
 
@@ -11,7 +13,15 @@ from collections.abc import Mapping
 from typing_extensions import override
 from yarl import URL
 
-from .speech_socket import SpeechProtocol, SpeechSocket, exact_json, linear16, seconds, text
+from .speech_socket import (
+    SpeechProtocol,
+    SpeechSocket,
+    exact_json,
+    is_true,
+    linear16,
+    seconds,
+    text,
+)
 
 
 class DeepgramSocket(SpeechSocket):
@@ -38,10 +48,14 @@ class DeepgramListen(SpeechProtocol):
         attributes = {}
         if language := query.get("language"):
             attributes["language"] = language
-        if query.get("diarize", "").lower() == "true":
-            attributes["diarization"] = "true"
-        if "keyterm" in query:
-            attributes["keyterms"] = "true"
+        for feature, asked in (
+            ("diarization", is_true(query.get("diarize"))),
+            ("keyterms", bool(query.get("keyterm"))),
+            ("redaction", query.get("redact", "false").lower() != "false"),
+            ("model_improvement_opt_out", is_true(query.get("mip_opt_out"))),
+        ):
+            if asked:
+                attributes[feature] = "true"
         return DeepgramSocket(
             provider="deepgram",
             model=query.get("model", ""),

@@ -8,6 +8,7 @@ https://docs.livekit.io/agents/models/stt/
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from typing_extensions import override
 from yarl import URL
@@ -17,11 +18,13 @@ from .speech_socket import (
     SpeechSocket,
     base64_bytes,
     exact_json,
+    is_true,
     linear16,
     text,
 )
 
 _START = 64
+_KEYTERMS = ("keyterm", "keyterms_prompt", "keywords", "additional_vocab", "custom_vocabulary")
 _NAMES_REQUEST = ('"session.created"', '"final_transcript"')
 
 
@@ -38,6 +41,7 @@ class InferenceSocket(SpeechSocket):
                 self.bytes_per_second = linear16(settings.get("sample_rate"))
             if language := text(settings, "language"):
                 self.attributes["language"] = language
+            self.attributes |= _asked(settings.get("extra") or {})
         return 0
 
     @override
@@ -45,6 +49,20 @@ class InferenceSocket(SpeechSocket):
         if self.provider_ref is None and any(kind in message for kind in _NAMES_REQUEST):
             data = exact_json(message)
             self.provider_ref = text(data, "session_id") or text(data, "request_id")
+
+
+def _asked(extra: Mapping[str, Any]) -> dict[str, str]:
+    """The features asked for in a model's own parameters, which each provider names otherwise."""
+    signs = {
+        "diarization": (
+            is_true(extra.get("diarize")),
+            is_true(extra.get("speaker_labels")),
+            extra.get("diarization") not in (None, "", "none"),
+        ),
+        "keyterms": [bool(extra.get(name)) for name in _KEYTERMS],
+        "redaction": [extra.get("redact") not in (None, "", [], False, "false")],
+    }
+    return {feature: "true" for feature, found in signs.items() if any(found)}
 
 
 class InferenceSTT(SpeechProtocol):

@@ -261,6 +261,13 @@ class ModelMeter:
         model = (event.metadata and event.metadata.model_name) or ""
         return bool(self._connections.counts_audio(provider, model.lower(), event.request_id))
 
+    def _asked_for(self, provider: str, event: Any, meter: str) -> dict[str, str]:
+        """What the audio of a stream was to be heard with, as far as its socket was seen."""
+        if meter != "stt_audio" or self._connections is None:
+            return {}
+        model = (event.metadata and event.metadata.model_name) or ""
+        return self._connections.attributes(provider, model.lower(), event.request_id)
+
     def _instance_id(self, provider: str, request_id: str) -> str:
         """The provider's own id, unless it tells no request from another.
 
@@ -294,6 +301,7 @@ class ModelMeter:
             meter=meter,
             provider=provider,
             model=((event.metadata and event.metadata.model_name) or "").lower(),
+            attributes=self._asked_for(provider, event, meter),
             participant=caused_by.participant,
             purpose=caused_by.purpose,
             quantity=estimate.quantity if estimate else _decimal(meter, reported),

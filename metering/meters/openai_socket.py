@@ -35,7 +35,12 @@ class OpenAITranscriptionSocket(SpeechSocket):
         if '"session.update"' in message:
             session = exact_json(message).get("session") or {}
             spoken = (session.get("audio") or {}).get("input") or {}
-            self.model = text(spoken.get("transcription") or {}, "model") or self.model
+            transcription = spoken.get("transcription") or {}
+            self.model = text(transcription, "model") or self.model
+            if language := text(transcription, "language"):
+                self.attributes["language"] = language
+            if transcription.get("keywords"):
+                self.attributes["keyterms"] = "true"
             how = spoken.get("format") or {}
             if how.get("type") == "audio/pcm":
                 self.bytes_per_second = linear16(how.get("rate"))

@@ -77,6 +77,11 @@ def linear16(rate: object, channels: object = 1) -> int | None:
     return samples * _LINEAR16_BYTES_PER_SAMPLE if samples > 0 else None
 
 
+def is_true(asked: object) -> bool:
+    """Whether a parameter asks for something, by any of the words that providers take for yes."""
+    return str(asked).lower() in ("true", "1", "yes")
+
+
 def exact_json(message: str) -> dict[str, Any]:
     """A message's object, its numbers as text so that no digit of them is lost.
 

@@ -49,6 +49,8 @@ def _canonical(entry: Entry) -> dict[str, Any]:
         if item.name not in _DERIVED
     }
     said = {key: value for key, value in content.items() if value != _LATER.get(key, object())}
+    if not entry.add_on and type(entry).__name__ != "Rate":
+        del said["add_on"]  # Once only rates could be add-ons.
     return {"kind": type(entry).__name__, **said}
 
 

@@ -185,7 +185,6 @@ def _rate(table: RateTable, meters: Mapping[str, Meter], layer: int) -> Rate:
         basis=table.take_str("basis", ""),
         dispute=_dispute(table, meter, meters),
         request_input_over=table.take_count("request_input_over"),
-        add_on=table.take_bool("add_on"),
         **common,
     )
     if rate.dispute is not None and rate.dispute.price is not None and price.tiers:
@@ -203,11 +202,12 @@ def _common(table: RateTable, meters: Mapping[str, Meter], layer: int) -> dict[s
     if meter not in meters:
         raise table.error(f"meter {meter!r} is unknown; {nearest_meter(meter, meters)}", "meter")
     effective_from, effective_until = table.take_period()
+    attributes = dict(table.take_texts("attributes"))
     return {
         "provider": table.take_str("provider").lower(),
         "meter": meter,
         "model": table.take_str("model", "").lower(),
-        "attributes": MappingProxyType(dict(table.take_texts("attributes"))),
+        "attributes": MappingProxyType(attributes),
         "plan": table.take_optional_str("plan"),
         "hosting": _hosting(table),
         "effective_from": effective_from,
@@ -215,9 +215,19 @@ def _common(table: RateTable, meters: Mapping[str, Meter], layer: int) -> dict[s
         "source": table.take_str("source", ""),
         "checked": table.take_date("checked"),
         "layer": layer,
+        "add_on": _add_on(table, attributes),
         "snapshot": table.snapshot,
         "place": table.place,
     }
+
+
+def _add_on(table: RateTable, attributes: Mapping[str, str]) -> bool:
+    add_on = table.take_bool("add_on")
+    if add_on and not attributes:
+        raise table.error(
+            'add_on is about a feature: name it, as attributes = { diarization = "true" }', "add_on"
+        )
+    return add_on
 
 
 def _hosting(table: RateTable) -> str | None:

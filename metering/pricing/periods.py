@@ -22,8 +22,7 @@ def check_periods(entries: Iterable[Entry]) -> None:
     """
     by_scope: dict[tuple[object, ...], list[Entry]] = defaultdict(list)
     for entry in entries:
-        add_on = isinstance(entry, Rate) and entry.add_on
-        by_scope[*entry.scope, add_on].append(entry)
+        by_scope[*entry.scope, entry.add_on].append(entry)
     for same in by_scope.values():
         _refuse_overlaps(same)
         _refuse_gaps(same)

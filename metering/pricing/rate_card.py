@@ -48,6 +48,9 @@ class Entry:
     restrict the entry where they are given. The period is half open, in UTC dates; None is
     unbounded. `layer` 0 is the shipped catalog, 1 the owner's file. `checked` is the day that
     somebody last read `source`. `place` says where the entry was read, for error messages.
+
+    An `add_on` is about a feature: it holds beside the rate that fits, in a line of its own, unless
+    that rate's own attributes name the feature, so that its price has it in it.
     """
 
     provider: str
@@ -62,6 +65,7 @@ class Entry:
     checked: date | None = None
     layer: int = 0
     snapshot: str = ""
+    add_on: bool = False
     place: str = field(default="", compare=False)
 
     def holds_on(self, day: date) -> bool:
@@ -104,8 +108,7 @@ class Rate(Entry):
 
     `increment` and `minimum` are in the meter's base unit. `basis` says what is counted (audio,
     connection, session, request). A rate with `request_input_over` holds for the whole of a
-    request that had more input tokens than that. An `add_on` is charged beside the rate that
-    fits, in a line of its own.
+    request that had more input tokens than that.
     """
 
     unit_price: Decimal
@@ -116,7 +119,6 @@ class Rate(Entry):
     basis: str = ""
     dispute: Disagreement | None = None
     request_input_over: int | None = None
-    add_on: bool = False
     charge_model: ChargeModel = ChargeModel.UNIT
     tiers: tuple[Tier, ...] = ()
     included: Decimal = ZERO
@@ -179,11 +181,13 @@ class Finding:
     """What a card says about one usage.
 
     `rates` are the tiers of the rate that fits, the highest threshold first; empty where `unpriced`
-    or `reason` says why there is none.
+    or `reason` says why there is none. `add_ons` are what features cost beside it, and
+    `unpriced_add_ons` features that cost something which nobody here knows.
     """
 
     rates: tuple[Rate, ...] = ()
     add_ons: tuple[tuple[Rate, ...], ...] = ()
+    unpriced_add_ons: tuple[NoPrice, ...] = ()
     unpriced: NotBilled | NoPrice | None = None
     reason: str = ""
 
@@ -329,7 +333,7 @@ class RateCard:
                 entry.plan is not None,
             )
 
-        base = [entry for entry in valid if not (isinstance(entry, Rate) and entry.add_on)]
+        base = [entry for entry in valid if not entry.add_on]
         if not base:
             return Finding(reason=_why_none(what, fitting, on_plan, day, plan))
         best = max(map(rank, base))
@@ -342,16 +346,21 @@ class RateCard:
             return Finding(reason=f"{names} fit equally; add an entry with the attributes of both")
         if isinstance(top[0], (NotBilled, NoPrice)):
             return Finding(unpriced=top[0], reason=top[0].reason)
-        features: dict[tuple[tuple[str, str], ...], list[Rate]] = defaultdict(list)
+        features: dict[tuple[tuple[str, str], ...], list[Entry]] = defaultdict(list)
         for entry in valid:
-            if isinstance(entry, Rate) and entry.add_on:
+            if entry.add_on and not entry.attributes.items() <= top[0].attributes.items():
                 features[tuple(sorted(entry.attributes.items()))].append(entry)
-        add_ons = []
+        add_ons, unpriced = [], []
         for _, found in sorted(features.items()):
             best = max(map(rank, found))
-            add_ons.append(_tiers(rate for rate in found if rank(rate) == best))
+            of_feature = [entry for entry in found if rank(entry) == best]
+            if priced := _tiers(entry for entry in of_feature if isinstance(entry, Rate)):
+                add_ons.append(priced)
+            unpriced += [entry for entry in of_feature if isinstance(entry, NoPrice)]
         return Finding(
-            rates=_tiers(rate for rate in top if isinstance(rate, Rate)), add_ons=tuple(add_ons)
+            rates=_tiers(rate for rate in top if isinstance(rate, Rate)),
+            add_ons=tuple(add_ons),
+            unpriced_add_ons=tuple(unpriced),
         )
 
     def _resolve(self, provider: str, model: str) -> str | None:

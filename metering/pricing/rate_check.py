@@ -83,6 +83,7 @@ def check_card(
         if not finding.settled and not _in_a_priced_whole(card, use, day):
             nothing = f"no rate for {use.provider} {use.model}"
             missing.append(Missing(use, finding.reason if use.meter else nothing))
+        missing += [Missing(use, feature.reason) for feature in finding.unpriced_add_ons]
     if whole_card:
         everything: list[Entry] = [*card.rates, *card.unpriced]
         looked_at = {id(entry): entry for entry in everything if entry.holds_on(day)}
@@ -136,6 +137,7 @@ def _entries(finding: Finding) -> list[Entry]:
     found: list[Entry] = [*finding.rates]
     for tiers in finding.add_ons:
         found += tiers
+    found += finding.unpriced_add_ons
     return found if finding.unpriced is None else [*found, finding.unpriced]
 
 

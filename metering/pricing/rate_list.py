@@ -87,6 +87,7 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
         "checked": _day(entry.checked),
         "from": "owner" if entry.layer else "catalog",
         "place": entry.place,
+        "add_on": entry.add_on,
     }
     if isinstance(entry, Rate):
         return about | _rate(entry)
@@ -115,7 +116,6 @@ def _rate(rate: Rate) -> dict[str, Any]:
         "increment": _amount(rate.increment),
         "minimum": _amount(rate.minimum),
         "basis": rate.basis,
-        "add_on": rate.add_on,
         "request_input_over": rate.request_input_over,
         "disputed": dispute
         and {

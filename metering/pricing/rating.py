@@ -155,6 +155,8 @@ class Rating:
                 self._take(share, ChargeState.UNRATED, reason, None)
                 continue
             self._take(share, ChargeState.PRICED, share.note, rate)
+        for feature in finding.unpriced_add_ons:
+            self._take(share, ChargeState.UNRATED, feature.reason, None)
 
     def _standing(self, share: Share) -> tuple[ChargeState, str]:
         """Whether a share has a price, and if not, why."""

@@ -98,7 +98,7 @@ def is_regular(shares: Sequence[Share]) -> bool:
         if several and share.certainty is not Certainty.EXACT:
             return False
         rates = share.finding.rates
-        if share.finding.add_ons or len(rates) > 1:
+        if share.finding.add_ons or share.finding.unpriced_add_ons or len(rates) > 1:
             return False
         if rates and rates[0].request_input_over is not None:
             return False

@@ -9,6 +9,7 @@ enough or has lasted three hours.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ class _Session(Conversation):
             text = f"heard {heard:.2f} seconds"
             start_ms, end_ms = round((end - heard) * 1000), round(end * 1000)
             word = {"text": text, "start": start_ms, "end": end_ms, "confidence": 0.98}
+            found: dict[str, Any] = {}
+            if self.billed.query.get("speaker_labels") == "true":
+                found["speaker_label"] = "AB"[self.billed.turn]
+            if self.billed.query.get("language_detection") == "true":
+                (code,) = json.loads(self.billed.query.get("language_codes", '["de"]'))
+                found |= {"language_code": code, "language_confidence": 0.9}
             await self.say(
                 type="Turn",
                 turn_order=self.billed.finals,
@@ -62,6 +69,7 @@ class _Session(Conversation):
                 end_of_turn_confidence=0.9,
                 transcript=text,
                 words=[word],
+                **found,
             )
         self.billed.stated_seconds = round(time.monotonic() - self.billed.opened_at, 3)
         await self.say(

@@ -2,7 +2,8 @@
 
 https://developers.deepgram.com/reference/speech-to-text/listen-streaming: binary messages are
 audio; KeepAlive, Finalize and CloseStream are text; it answers Results, and at the end Metadata
-with the seconds of audio that it was sent.
+with the seconds of audio that it was sent. Asked for `diarize` each word has its `speaker`, asked
+for `language=multi` each alternative its `languages`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from typing_extensions import override
 
 from .server import Fault
-from .speech import BilledConnection, Conversation, SpeechServer, is_speech
+from .speech import TURN_LANGUAGES, BilledConnection, Conversation, SpeechServer, is_speech
 
 _PAUSE_SECONDS = 0.5
 
@@ -38,7 +39,13 @@ class _Listening(Conversation):
             return
         end = float(self.billed.audio_seconds)
         start, text = max(0.0, end - heard), f"heard {heard:.2f} seconds"
-        word = {"word": text, "punctuated_word": text, "start": start, "end": end}
+        word: dict[str, Any] = {"word": text, "punctuated_word": text, "start": start, "end": end}
+        if self.billed.query.get("diarize", "").lower() == "true":
+            word["speaker"] = self.billed.turn
+        found = {}
+        if self.billed.query.get("language") == "multi":
+            word["language"] = TURN_LANGUAGES[self.billed.turn]
+            found = {"languages": [word["language"]]}
         await self.say(
             type="Results",
             channel_index=[0, 1],
@@ -48,7 +55,12 @@ class _Listening(Conversation):
             speech_final=True,
             channel={
                 "alternatives": [
-                    {"transcript": text, "confidence": 0.98, "words": [word | {"confidence": 0.98}]}
+                    {
+                        "transcript": text,
+                        "confidence": 0.98,
+                        "words": [word | {"confidence": 0.98}],
+                        **found,
+                    }
                 ]
             },
             metadata={"request_id": self.billed.request_id, "model_uuid": "local"},

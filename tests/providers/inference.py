@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from .server import Fault
-from .speech import BilledConnection, Conversation, SpeechServer
+from .speech import TURN_LANGUAGES, BilledConnection, Conversation, SpeechServer
 
 
 class _Session(Conversation):
@@ -21,6 +21,7 @@ class _Session(Conversation):
     async def answer(self, message: Mapping[str, Any]) -> bool:
         kind = message["type"]
         if kind == "session.create":
+            self.billed.session = dict(message["settings"])
             rate = int(message["settings"]["sample_rate"])
             self.billed.bytes_per_second = rate * 2
             await self.say(type="session.created", session_id=self.billed.request_id)
@@ -36,13 +37,24 @@ class _Session(Conversation):
                     duration=heard,
                     confidence=0.98,
                     words=[],
-                    language="en",
+                    language=self._language(),
+                    **self._speaker(),
                 )
             # The client sends it once, at the end of its input, unless it endpoints by itself.
             await self.say(type="session.finalized")
             await self.say(type="session.closed")
             return True
         return bool(kind == "session.close")
+
+    def _language(self) -> str:
+        asked = str(self.billed.session.get("language", "multi"))
+        return TURN_LANGUAGES[self.billed.turn] if asked == "multi" else asked
+
+    def _speaker(self) -> dict[str, str]:
+        extra = self.billed.session.get("extra", {})
+        if extra.get("diarize") or extra.get("speaker_labels"):
+            return {"speaker_id": f"S{self.billed.turn}"}
+        return {}
 
 
 class InferenceServer(SpeechServer):

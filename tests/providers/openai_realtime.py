@@ -52,6 +52,7 @@ class Transcription(Conversation):
     @override
     async def answer(self, message: Mapping[str, Any]) -> bool:
         if message["type"] == "session.update":
+            self.billed.session = message["session"]
             await self.say(type="session.updated", session=message["session"])
         elif message["type"] == "input_audio_buffer.append":
             before = float(self.billed.audio_seconds)

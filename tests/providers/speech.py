@@ -19,6 +19,9 @@ from .server import Fault, ProviderServer
 
 _SPEECH_LOUDNESS = 200.0
 
+TURN_LANGUAGES = ("de", "en")
+"""What the two speak who are heard by turns, where a provider is asked to find out."""
+
 
 @dataclass(kw_only=True, eq=False)
 class BilledConnection:
@@ -33,6 +36,10 @@ class BilledConnection:
     audio_bytes: int = 0
     speech_bytes: int = 0
     finals: int = 0
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    """The query with all of its values; `query` has the last of each."""
+    session: dict[str, Any] = field(default_factory=dict)
+    """What the client's first message asks for, where that is how it asks."""
 
     @property
     def connection_seconds(self) -> float:
@@ -49,6 +56,11 @@ class BilledConnection:
         self.speech_bytes = 0
         self.finals += bool(seconds)
         return seconds
+
+    @property
+    def turn(self) -> int:
+        """0 or 1, by turns, of the final that is being said: two people in two languages."""
+        return (self.finals - 1) % 2
 
     def listen(self, audio: bytes) -> None:
         self.audio_bytes += len(audio)
@@ -111,6 +123,7 @@ class SpeechServer(ProviderServer):
         if self.drop_after_bytes is not None:
             fault, self.drop_after_bytes = Fault(drop_after=self.drop_after_bytes), None
         billed = self.bill(dict(request.query), fault)
+        billed.asked = {name: request.query.getall(name) for name in request.query}
         socket = web.WebSocketResponse()
         socket.headers.update(self.headers(billed))
         await socket.prepare(request)

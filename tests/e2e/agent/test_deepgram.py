@@ -43,14 +43,20 @@ async def test_a_key_is_all_that_deepgram_needs(
     assert Decimal(sound["quantity"]) == Decimal(billed.audio_bytes) / billed.bytes_per_second
 
     charges = {
-        (charge["meter"], charge["attributes"].get("keyterms")): charge
+        (charge["meter"], charge["state"]): charge
         for charge in record["charges"]
         if charge["provider"] == "deepgram"
     }
-    paid = charges["stt_audio", "true"]
-    assert paid["state"] == "priced"
+    assert {charge["attributes"]["keyterms"] for charge in charges.values()} == {"true"}
+    assert charges.keys() == {
+        ("stt_audio", "priced"),
+        ("stt_audio", "unrated"),
+        ("stt_connection", "not_billed"),
+    }
+    paid = charges["stt_audio", "priced"]
     # By the second without rounding up, at $0.0048 a minute.
     assert paid["pricing_quantity"] == sound["quantity"]
     assert Decimal(paid["unit_price"]) * 60 == Decimal("0.0048")
     assert Decimal(paid["list_cost"]) == Decimal(paid["pricing_quantity"]) * Decimal("0.00008")
-    assert charges["stt_connection", "true"]["state"] == "not_billed"
+    # What keyterms add nobody has said.
+    assert charges["stt_audio", "unrated"]["consumed_quantity"] == sound["quantity"]

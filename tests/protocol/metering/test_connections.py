@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,7 @@ from livekit.plugins import deepgram
 
 from metering.meters.attribution import attribution
 from metering.meters.connections import ConnectionMeter
+from metering.meters.models import ModelMeter
 from metering.usage import Certainty
 from tests.providers.deepgram import DeepgramServer
 from tests.providers.server import Fault
@@ -186,6 +188,48 @@ async def test_a_socket_that_is_still_open_counts_its_audio_at_each_heartbeat(
     assert life.quantity_lower is not None
     assert life.quantity_upper is not None
     await stream.aclose()
+
+
+async def test_audio_that_only_the_plugin_reports_has_the_features_of_its_socket(
+    server: DeepgramServer, recording: Recording
+) -> None:
+    """A client session of somebody else's, traced: its messages are not seen, its query is."""
+    meter = ConnectionMeter(recording.recorder)
+    models = ModelMeter(recording.recorder, meter)
+
+    def reported(count: int) -> bool:
+        return len(recording.usages("stt_audio")) == count
+
+    async with aiohttp.ClientSession() as session:
+        meter.trace(session)
+        for count, language, diarized in ((2, "multi", True), (4, "de", False)):
+            engine = deepgram.STT(
+                api_key=server.api_key,
+                base_url=f"{server.origin}/v1/listen",
+                http_session=session,
+                language=language,
+                enable_diarization=diarized,
+            )
+            models.watch(engine)
+            stream = engine.stream(conn_options=APIConnectOptions(max_retry=0, timeout=2))
+            for _ in range(2):
+                # The plugin does not know the connection's id before the first result.
+                for frame in tone(0.5):
+                    stream.push_frame(frame)
+                stream.flush()
+                async for event in stream:
+                    if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+                        break
+            await until(partial(reported, count))
+            await stream.aclose()
+    first, second = (billed.request_id for billed in server.connections)
+    multi = {"language": "multi", "diarization": "true"}
+    assert [(usage.provider_ref, usage.attributes) for usage in recording.usages("stt_audio")] == [
+        (None, multi),
+        (first, multi),
+        (None, {"language": "de"}),
+        (second, {"language": "de"}),
+    ]
 
 
 async def test_a_socket_that_outlives_the_meter_is_at_least_as_long_as_was_seen(

@@ -83,13 +83,22 @@ class ScriptedStream(stt.RecognizeStream):
         *,
         final: bool = True,
         confidence: float = 0.0,
+        language: str = "en",
+        speaker_id: str | None = None,
     ) -> None:
         kinds = stt.SpeechEventType
         self._event_ch.send_nowait(
             stt.SpeechEvent(
                 type=kinds.FINAL_TRANSCRIPT if final else kinds.INTERIM_TRANSCRIPT,
                 alternatives=[
-                    stt.SpeechData(LanguageCode("en"), text, start, end, confidence=confidence)
+                    stt.SpeechData(
+                        LanguageCode(language),
+                        text,
+                        start,
+                        end,
+                        confidence=confidence,
+                        speaker_id=speaker_id,
+                    )
                 ],
             )
         )

@@ -42,7 +42,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 def test_the_agent_uses_the_meters_public_names_only() -> None:
     used = {
         (path.stem, module, name)
-        for path in (ROOT / "agent").glob("*.py")
+        for path in (ROOT / "agent").rglob("*.py")
         for module, name in imports(path)
         if module.split(".")[0] == "metering"
     }
@@ -98,6 +98,7 @@ def test_a_job_loads_neither_sql_nor_prices_nor_another_providers_plugin() -> No
         "faster_whisper",
         "livekit.plugins.deepgram",
         "livekit.plugins.openai",
+        "livekit.plugins.assemblyai",
     }
 
 
@@ -131,6 +132,10 @@ def test_by_package_and_by_path_from_anywhere(tmp_path: Path) -> None:
         ["dispatch", "room", "--leave-after-minutes", "soon"],
         ["dispatch", "room", "--metadata", "{}", "--title", "x"],
         ["dispatch", "room", "--metadata", "@no-such-file.json"],
+        ["dispatch", "room", "--participant-language", "anna"],
+        ["dispatch", "room", "--participant-language", "=de"],
+        ["dispatch", "room", "--diarize", "--diarize-participant", "anna"],
+        ["dispatch", "room", "--numerals", "--metadata", "{}"],
         ["doctor", "--no-such-option"],
     ],
 )
@@ -149,6 +154,7 @@ def test_wrong_usage_exits_with_2(
     ("arguments", "line"),
     [
         (["--language", "?"], "language: "),
+        (["--participant-language", "a=b=?"], "languages: '?' is not a BCP 47 tag"),
         (["--metadata", "[]"], "metadata is not a JSON object"),
         (["--transcript-format", "pdf"], "transcript_formats.0: "),
         ([], "set LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET"),

@@ -17,11 +17,13 @@ from agent.settings import AgentSettings
 from agent.speech_model import BUNDLED_MODEL, SpeechModel
 from agent.whisper_stt import WhisperSTT
 
+PLUGINS = tuple(f"livekit-plugins-{name}" for name in ("assemblyai", "deepgram", "openai"))
+
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("LIVEKIT_", "DEEPGRAM_", "OPENAI_", "TALLYROOM_")):
+        if name.startswith(("LIVEKIT_", "DEEPGRAM_", "OPENAI_", "ASSEMBLYAI_", "TALLYROOM_")):
             monkeypatch.delenv(name)
 
 
@@ -35,6 +37,7 @@ def settings(**changes: Any) -> AgentSettings:
     keys = {
         "deepgram_api_key": "dg",
         "openai_api_key": "sk",
+        "assemblyai_api_key": "aai",
         "livekit_api_key": "lk",
         "livekit_api_secret": "secret",
     }
@@ -46,10 +49,7 @@ def asking(**changes: Any) -> TranscriptionRequest:
 
 
 def test_the_plugins_are_of_one_version() -> None:
-    versions = {
-        importlib.metadata.version(name)
-        for name in ("livekit-agents", "livekit-plugins-deepgram", "livekit-plugins-openai")
-    }
+    versions = {importlib.metadata.version(name) for name in ("livekit-agents", *PLUGINS)}
     assert len(versions) == 1
 
 
@@ -118,6 +118,7 @@ async def test_the_embedded_model_is_the_one_that_was_warmed_up(
     [
         ("deepgram/nova-3", {"deepgram_api_key": ""}),
         ("openai/whisper-1", {"openai_api_key": ""}),
+        ("assemblyai/u3-rt-pro", {"assemblyai_api_key": ""}),
         ("livekit/deepgram/nova-3", {"livekit_api_secret": ""}),
     ],
 )
@@ -134,8 +135,8 @@ def test_a_missing_key_is_named_before_a_job_is_taken(choice: str, missing: dict
 
 def test_an_unknown_provider_is_named_with_those_there_are() -> None:
     expected = (
-        "TALLYROOM_STT names provider 'whisperer'; use one of deepgram, openai, livekit,"
-        " faster-whisper, such as faster-whisper/tiny.en"
+        "TALLYROOM_STT names provider 'whisperer'; use one of deepgram, openai,"
+        " assemblyai, livekit, faster-whisper, such as faster-whisper/tiny.en"
     )
     chosen = settings(stt="whisperer/x")
     with pytest.raises(SettingsError) as caught:
@@ -145,14 +146,6 @@ def test_an_unknown_provider_is_named_with_those_there_are() -> None:
         check_request(chosen, asking())
     with pytest.raises(SettingsError):
         build_stt(chosen, asking(), Warm(), _no_session)
-
-
-async def test_what_a_plugin_refuses_is_a_setting_that_cannot_be_used(
-    session: aiohttp.ClientSession,
-) -> None:
-    with pytest.raises(SettingsError) as caught:
-        build_stt(settings(stt="deepgram/nova-2"), asking(keyterms=["x"]), Warm(), lambda: session)
-    assert str(caught.value).startswith("TALLYROOM_STT=deepgram/nova-2 cannot be used: Keyterm")
 
 
 def test_a_provider_elsewhere_needs_no_speech_model() -> None:
@@ -188,13 +181,6 @@ def test_an_english_model_declines_other_languages() -> None:
         )
     check_request(settings(stt="faster-whisper/small"), asking(language="de"))
     check_request(settings(stt="deepgram/nova-3"), asking(language="de"))
-
-
-def test_keyterms_are_declined_where_the_model_takes_none() -> None:
-    check_request(settings(stt="deepgram/nova-3-medical"), asking(keyterms=["x"]))
-    with pytest.raises(DispatchError) as caught:
-        check_request(settings(stt="deepgram/nova-2"), asking(keyterms=["x"]))
-    assert str(caught.value) == ("keyterms need a nova-3 model, TALLYROOM_STT is deepgram/nova-2")
 
 
 def test_weights_that_are_not_here_are_said_at_warm_up() -> None:

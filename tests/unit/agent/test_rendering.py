@@ -102,6 +102,7 @@ def test_json_has_the_meeting_clock_and_utc() -> None:
         "segment_id": "SG_2",
         "speaker": "bob",
         "name": "",
+        "voice": None,
         "text": "Morning!",
         "start": 2.0,
         "end": 2.75,
@@ -111,6 +112,16 @@ def test_json_has_the_meeting_clock_and_utc() -> None:
         "confidence": None,
         "track_id": "TR_bob",
     }
+
+
+def test_who_of_several_on_a_microphone_said_it() -> None:
+    said = [segment(voice=2, name="Anna", start=1.0, end=2.5)]
+    assert "**Anna (voice 2)** [00:00:01] " in render(transcript(said), TranscriptFormat.MARKDOWN)
+    assert "<v Anna (voice 2)>Good" in render(transcript(said), TranscriptFormat.WEBVTT)
+    assert "\nAnna (voice 2): Good" in render(transcript(said), TranscriptFormat.SUBRIP)
+    assert "] Anna (voice 2): Good" in render(transcript(said), TranscriptFormat.TEXT)
+    (shown,) = json.loads(render(transcript(said), TranscriptFormat.JSON))["segments"]
+    assert (shown["name"], shown["voice"]) == ("Anna", 2)
 
 
 def test_nothing_said_is_still_a_file() -> None:

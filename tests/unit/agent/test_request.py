@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import DispatchError
-from agent.request import MAX_METADATA_BYTES, TranscriptFormat, TranscriptionRequest
+from agent.request import (
+    MAX_METADATA_BYTES,
+    TranscriptFormat,
+    TranscriptionRequest,
+    normal_language,
+)
 
 CONTRACT = {
     "title",
@@ -21,6 +26,10 @@ CONTRACT = {
     "leave_after_minutes",
     "leave_when_alone_seconds",
     "send_audio",
+    "languages",
+    "diarize",
+    "profanity_filter",
+    "numerals",
 }
 
 
@@ -43,7 +52,11 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "tenant": "",
         "tags": (),
         "language": "en",
+        "languages": {},
         "keyterms": (),
+        "diarize": False,
+        "profanity_filter": False,
+        "numerals": None,
         "captions": True,
         "transcript_formats": ("md", "vtt", "srt", "txt", "json"),
         "leave_after_minutes": None,
@@ -129,6 +142,7 @@ def test_metadata_leaves_out_what_is_at_its_default() -> None:
     assert TranscriptionRequest(title="Weekly", captions=True).to_metadata() == '{"title":"Weekly"}'
 
 
+languages = st.sampled_from(["en", "de-CH", "zh-Hant-TW", "auto", "multi"])
 labels = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
 
 
@@ -139,8 +153,12 @@ labels = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
             "title": st.text(max_size=40).map(str.strip),
             "tenant": st.text(max_size=20).map(str.strip),
             "tags": st.lists(labels, max_size=3).map(tuple),
-            "language": st.sampled_from(["en", "de-CH", "zh-Hant-TW", "multi"]),
+            "language": languages,
             "keyterms": st.lists(labels, max_size=3).map(tuple),
+            "languages": st.dictionaries(st.text(min_size=1, max_size=256), languages, max_size=3),
+            "diarize": st.booleans() | st.lists(st.text(min_size=1), max_size=3).map(tuple),
+            "profanity_filter": st.booleans(),
+            "numerals": st.none() | st.booleans(),
             "captions": st.booleans(),
             "transcript_formats": st.lists(st.sampled_from(TranscriptFormat)).map(tuple),
             "leave_after_minutes": st.none() | st.floats(0.1, 1e6),
@@ -156,4 +174,35 @@ def test_metadata_comes_back_as_it_went(values: dict[str, Any]) -> None:
 def test_a_language_that_is_no_tag_is_said_to_be_none() -> None:
     with pytest.raises(DispatchError) as caught:
         TranscriptionRequest.parse('{"language": "xx yy"}')
-    assert str(caught.value) == "language: 'xx yy' is not a BCP 47 tag, such as en or de-CH"
+    assert str(caught.value) == (
+        "language: 'xx yy' is not a BCP 47 tag, such as en or de-CH, nor auto or multi"
+    )
+
+
+@pytest.mark.parametrize("value", ["anna", 1, "true", [""], [5], ["x" * 257], {}, ["x"] * 201])
+def test_what_to_diarize_is_everybody_nobody_or_a_list(value: object) -> None:
+    assert refusal(json.dumps({"diarize": value})) == (
+        "diarize: must be true, false or a list of up to 200 identities"
+    )
+
+
+def test_a_participants_language_is_held_to_the_same() -> None:
+    assert refusal('{"languages": {"anna": "x y"}}') == (
+        "languages: 'x y' is not a BCP 47 tag, such as en or de-CH, nor auto or multi"
+    )
+    assert refusal('{"languages": {"": "en"}}').startswith("languages: ")
+    assert refusal('{"languages": {"anna": 5}}').startswith("languages: ")
+    assert refusal('{"languages": ["en"]}').startswith("languages: ")
+
+
+@pytest.mark.parametrize("name", ["profanity_filter", "numerals"])
+def test_a_switch_is_on_or_off(name: str) -> None:
+    assert refusal(json.dumps({name: "yes"})).startswith(f"{name}: ")
+    assert refusal(json.dumps({name: 1})).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "normal"), [("auto", "multi"), ("AUTO", "multi"), ("multi", "multi"), ("de", "de")]
+)
+def test_auto_and_multi_ask_for_the_same(given: str, normal: str) -> None:
+    assert normal_language(given) == normal

@@ -8,7 +8,7 @@ import pytest
 from agent.errors import SettingsError
 from agent.settings import AgentSettings, ModelChoice, parse_choice
 
-OURS = ("LIVEKIT_", "DEEPGRAM_", "OPENAI_", "TALLYROOM_")
+OURS = ("LIVEKIT_", "DEEPGRAM_", "OPENAI_", "ASSEMBLYAI_", "TALLYROOM_")
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +90,27 @@ def test_deepgram_by_host_or_in_full(
 ) -> None:
     monkeypatch.setenv("DEEPGRAM_BASE_URL", given)
     assert AgentSettings.load().deepgram_base_url == used
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("", "wss://streaming.assemblyai.com"),
+        ("streaming.eu.assemblyai.com", "wss://streaming.eu.assemblyai.com"),
+        ("http://localhost:8080/", "http://localhost:8080"),
+        ("wss://streaming.assemblyai.com/v3/ws", "wss://streaming.assemblyai.com"),
+    ],
+)
+def test_assemblyai_by_host_or_in_full(
+    monkeypatch: pytest.MonkeyPatch, given: str, used: str
+) -> None:
+    monkeypatch.setenv("ASSEMBLYAI_BASE_URL", given)
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "aai")
+    settings = AgentSettings.load()
+    assert settings.assemblyai_base_url == used
+    assert settings.assemblyai_api_key.get_secret_value() == "aai"
+    # Its key alone chooses nothing: Deepgram's does.
+    assert settings.stt_choice.provider == "faster-whisper"
 
 
 @pytest.mark.parametrize(

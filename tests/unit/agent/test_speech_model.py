@@ -6,6 +6,8 @@ import asyncio
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +77,7 @@ async def test_who_waits_may_leave_and_the_model_is_busy_until_it_is_done(
     def slow(*_: object) -> Heard:
         begun.set()
         may_end.wait(30)
-        return Heard("", 0.0)
+        return Heard("", 0.0, "en")
 
     monkeypatch.setattr(speech_model, "_transcribe", slow)
     idle = [speech_model.is_idle]
@@ -142,3 +144,14 @@ def test_where_the_weights_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "models").mkdir()
     assert model_location("~/models") == str(tmp_path / "models")
+
+
+def test_only_a_multilingual_model_finds_out_the_language(speech_model: SpeechModel) -> None:
+    whisper: Any = SimpleNamespace(
+        model=SimpleNamespace(is_multilingual=True), supported_languages=["en", "de"]
+    )
+    multilingual = SpeechModel(whisper, "small")
+    assert multilingual.check_language("multi") is None
+    assert multilingual.check_language("de-CH") == "de"
+    with pytest.raises(SpeechModelError, match="does not know language 'multi'"):
+        speech_model.check_language("multi")

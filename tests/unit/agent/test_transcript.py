@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,14 @@ async def test_each_segment_is_flushed_to_the_disk_itself(
     await writer.add(FIRST)
     (on_disk,) = synced
     assert json.loads(on_disk)["text"] == "Good morning."
+
+
+def test_segments_from_before_there_were_voices_still_read(folder: Path) -> None:
+    TranscriptWriter(folder, meeting())
+    old = asdict(segment())
+    del old["voice"]
+    (folder / "segments.jsonl").write_text(json.dumps(old) + "\n", encoding="utf-8")
+    assert read_transcript(folder)[1] == [segment(voice=None)]
 
 
 async def test_a_torn_last_line_costs_no_more_than_itself(folder: Path) -> None:

@@ -99,6 +99,33 @@ async def test_a_segment_says_who_what_and_when(hear: Hear) -> None:
     assert segment.segment_id.startswith("SG_")
 
 
+async def test_voices_are_numbered_and_never_confused_over_a_reconnect(hear: Hear) -> None:
+    hearing = hear()
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2, 3)
+    for label in ("S1", "S0", "S1", None):
+        stream.say("so", 0.0, 1.0, speaker_id=label)
+    assert [(await hearing.segment()).voice for _ in range(4)] == [1, 2, 1, None]
+    stream.fail()
+    stream = await hearing.engine.next_stream()
+    # Its first speaker may be anybody.
+    stream.say("so", 0.0, 1.0, speaker_id="S1")
+    assert (await hearing.segment()).voice == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "language"), [("de", "de"), ("de-CH", "de-CH"), ("", "und"), ("multi", "und")]
+)
+async def test_the_language_is_the_one_that_was_spoken(
+    hear: Hear, said: str, language: str
+) -> None:
+    hearing = hear()
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1)
+    stream.say("so", 0.0, 1.0, language=said)
+    assert (await hearing.segment()).language == language
+
+
 async def test_a_mute_does_not_shift_what_is_said_after_it(hear: Hear) -> None:
     hearing = hear()
     stream = await hearing.engine.next_stream()

@@ -40,12 +40,12 @@ async def test_the_rest_grows_until_it_works(clock: Clock) -> None:
     rests = []
     for _ in range(8):
         both.failed(first)
-        rests.append(first.rests(clock.time))
+        rests.append(first.circuit.rests(clock.time))
     assert rests == [5.0, 10.0, 20.0, 40.0, 80.0, LONGEST_REST_SECONDS] + [LONGEST_REST_SECONDS] * 2
     both.worked(first)
     assert both.choose() is first
     both.failed(first)
-    assert first.rests(clock.time) == FIRST_REST_SECONDS
+    assert first.circuit.rests(clock.time) == FIRST_REST_SECONDS
 
 
 async def test_where_all_have_failed_the_one_that_may_be_back_first_is_tried(clock: Clock) -> None:

@@ -53,9 +53,11 @@ class TestList:
             "deepgram/nova-3/stt_audio/language=multi",
             "not_billed",
         ]
-        assert names(asked("--provider=Deepgram")) == deepgram
+        # Four features on either basis, whatever the model.
+        assert names(asked("--provider=Deepgram")) == ["unrated"] * 8 + deepgram
         assert names(asked("--model=nova-3")) == deepgram
-        assert names(asked("--provider=deepgram", "--meter=stt_audio")) == deepgram[:3]
+        audio = asked("--provider=deepgram", "--meter=stt_audio")
+        assert names(audio) == ["unrated"] * 4 + deepgram[:3]
         assert names(asked("--provider=deepgram", "--plan=livekit/ship")) == []
         sessions = asked("--plan=livekit/ship", "--meter=agent_session", "--on=2026-01-01")
         assert names(sessions) == ["livekit-cloud/*/agent_session/plan=livekit/ship/2025-11-01"]
@@ -67,7 +69,7 @@ class TestList:
         assert names(asked("--provider=openai", "--model=gpt-4.1-mini-2025-04-14")) == exact
 
     def test_an_entry(self) -> None:
-        [audio, *_] = asked("--provider=deepgram")["rates"]
+        [audio, *_] = asked("--provider=deepgram", "--model=nova-3")["rates"]
         assert audio == {
             "kind": "rate",
             "provider": "deepgram",

@@ -37,6 +37,22 @@ def test_deepgram_is_read_off_its_request() -> None:
     assert found.stated_audio is None
 
 
+@pytest.mark.parametrize(
+    ("query", "features"),
+    [
+        ("diarize=True&keyterm=a", {"diarization", "keyterms"}),
+        ("redact=pci&redact=ssn", {"redaction"}),
+        ("redact=true", {"redaction"}),
+        ("redact=false&keyterm=&diarize=false", set()),
+        ("mip_opt_out=true", {"model_improvement_opt_out"}),
+        ("mip_opt_out=false", set()),
+        ("profanity_filter=true&numerals=true&smart_format=true", set()),
+    ],
+)
+def test_deepgrams_paid_features(query: str, features: set[str]) -> None:
+    assert socket(query).attributes == dict.fromkeys(features, "true")
+
+
 def test_deepgram_behind_a_proxy() -> None:
     assert socket(base="ws://127.0.0.1:9000/speech/v1/listen").provider == "deepgram"
 
@@ -167,6 +183,32 @@ def test_assemblyai_is_read_off_its_request_and_its_messages() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "attributes"),
+    [
+        ("language_codes=%5B%22de%22%5D", {"language": "de"}),
+        ("language_codes=%5B%22de%22%2C%22en%22%5D", {}),
+        ("language_codes=de", {}),
+        ("language_codes=5", {}),
+        ("speaker_labels=1&redact_pii=yes", {"diarization": "true", "redaction": "true"}),
+        ("domain=medical-v1", {"medical": "true"}),
+        ("prompt=a+meeting", {"prompt": "true"}),
+        ("voice_focus=far-field", {"voice_focus": "true"}),
+        ("keyterms_prompt=%5B%5D&filter_profanity=true&format_turns=true", {}),
+    ],
+)
+def test_assemblyais_language_and_paid_features(query: str, attributes: dict[str, str]) -> None:
+    assert socket(query, base=ASSEMBLYAI).attributes == attributes
+
+
+def test_what_is_asked_of_assemblyai_later_counts_too() -> None:
+    found = socket(base=ASSEMBLYAI)
+    assert say(found, '{"type": "UpdateConfiguration", "keyterms_prompt": ["a"]}') == 0
+    assert say(found, '{"type": "UpdateConfiguration", "keyterms_prompt": []}') == 0
+    assert found.attributes == {"keyterms": "true"}
+    assert isinstance(say(found, '"UpdateConfiguration"'), UsageError)
+
+
+@pytest.mark.parametrize(
     ("encoding", "bytes_per_second"),
     [("pcm_s16le", 16_000), ("pcm_mulaw", 8_000), ("opus", None)],
 )
@@ -232,12 +274,17 @@ def test_openai_names_its_model_once_the_client_asks_for_it() -> None:
         "audio": {
             "input": {
                 "format": {"type": "audio/pcm", "rate": 24000},
-                "transcription": {"model": "gpt-4o-transcribe"},
+                "transcription": {
+                    "model": "gpt-4o-transcribe",
+                    "language": "de",
+                    "keywords": ["Tallyroom"],
+                },
             }
         },
     }
     assert say(found, json.dumps({"type": "session.update", "session": session})) == 0
     assert (found.model, found.bytes_per_second) == ("gpt-4o-transcribe", 48_000)
+    assert found.attributes == {"language": "de", "keyterms": "true"}
     assert hear(found, '{"type": "session.created", "session": {"id": "sess_1"}}') is None
     assert found.provider_ref == "sess_1"
 
@@ -266,6 +313,26 @@ def test_inference_says_the_rest_as_its_session_is_made() -> None:
     assert hear(found, '{"type": "session.created", "session_id": "s-1"}') is None
     assert hear(found, '{"type": "final_transcript", "request_id": "other"}') is None
     assert found.provider_ref == "s-1"
+
+
+@pytest.mark.parametrize(
+    ("extra", "features"),
+    [
+        ({"diarize": True, "keyterm": ["a"]}, {"diarization", "keyterms"}),
+        ({"speaker_labels": True, "keyterms_prompt": ["a"]}, {"diarization", "keyterms"}),
+        ({"diarization": "speaker", "additional_vocab": [{}]}, {"diarization", "keyterms"}),
+        ({"diarization": "none", "diarize": False, "keyterm": [], "redact": ""}, set()),
+        ({"redact": ["pci"]}, {"redaction"}),
+        ({"keywords": ["a"], "profanity_filter": True}, {"keyterms"}),
+    ],
+)
+def test_inferences_paid_features_by_each_models_own_names(
+    extra: dict[str, object], features: set[str]
+) -> None:
+    found = socket("model=a/b", base="wss://agent-gateway.livekit.cloud/v1/stt")
+    message = {"type": "session.create", "settings": {"extra": extra}}
+    assert say(found, json.dumps(message)) == 0
+    assert found.attributes == dict.fromkeys(features, "true")
 
 
 @pytest.mark.parametrize(

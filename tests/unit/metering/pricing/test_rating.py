@@ -249,7 +249,7 @@ def test_a_dispute_without_the_other_measurement_has_no_amount() -> None:
 def test_language_and_features_choose_the_price_and_add_to_it() -> None:
     attributes = MappingProxyType({"language": "multi", "diarization": "true", "keyterms": "true"})
 
-    base, add_on = on_ship(
+    base, add_on, _ = on_ship(
         usage("stt_audio", "deepgram", 600, model="nova-3", attributes=attributes)
     )
 
