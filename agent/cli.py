@@ -15,6 +15,7 @@ import typer
 from metering import MeteringError, __version__
 from metering import cli as meter_cli
 
+from .commands import afterwards
 from .errors import TranscriberError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.registered_commands += meter_cli.app.registered_commands
 app.registered_groups += meter_cli.app.registered_groups
+app.registered_commands += afterwards.registered_commands
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

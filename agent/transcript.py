@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .corrections import apply, read_corrections
 from .errors import TranscriptError
 from .gaps import GapLog, stretches
 from .rendering import render
@@ -46,7 +47,7 @@ class TranscriptWriter:
             # A run that follows another of the same job goes on with its file, on its clock.
             self._meeting = _begun(folder, meeting)
             self._later = (meeting.started_at - self._meeting.started_at).total_seconds()
-            _write_atomically(folder / _MEETING, _meeting_json(self._meeting))
+            write_whole(folder / _MEETING, _meeting_json(self._meeting))
             _end_torn_line(folder / _SEGMENTS)
             self._file = (folder / _SEGMENTS).open("a", encoding="utf-8", errors="replace")
         except OSError as error:
@@ -124,12 +125,13 @@ def write_files(
     formats: Iterable[TranscriptFormat],
     gaps: Iterable[Gap] = (),
 ) -> list[Path]:
-    """Write a transcript in each of the formats; returns where."""
-    transcript = Transcript(meeting, in_order(segments), stretches(gaps))
+    """Write a transcript in each of the formats, as it was corrected; returns where."""
+    said, corrected = apply(read_corrections(folder), segments)
+    transcript = Transcript(meeting, in_order(said), stretches(gaps), corrected)
     paths = []
     for format_ in formats:
         path = folder / f"transcript.{format_}"
-        _write_atomically(path, render(transcript, format_))
+        write_whole(path, render(transcript, format_))
         paths.append(path)
     return paths
 
@@ -141,13 +143,50 @@ def read_transcript(folder: Path) -> Transcript:
         TranscriptError: there is none, or it cannot be read.
     """
     try:
-        return Transcript(
-            _read_meeting(folder), in_order(_read_segments(folder)), stretches(_read_gaps(folder))
-        )
+        meeting = _read_meeting(folder)
+        said, corrected = apply(read_corrections(folder), _read_segments(folder))
+        return Transcript(meeting, in_order(said), stretches(_read_gaps(folder)), corrected)
     except FileNotFoundError:
         raise TranscriptError(f"no transcript in {folder}") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise TranscriptError(f"cannot read transcript {folder}: {error}") from error
+
+
+def transcript_folder(transcripts: Path, job_id: str) -> Path:
+    """Where a job's transcript is.
+
+    Raises:
+        TranscriptError: there is none of this job.
+    """
+    folder = transcripts / job_id
+    # An id comes from a command line: it must not lead out of the folder.
+    if not job_id or job_id != folder.name or not (folder / _MEETING).is_file():
+        raise TranscriptError(f"no transcript of job {job_id!r} in {transcripts}")
+    return folder
+
+
+def transcript_folders(transcripts: Path) -> list[Path]:
+    """The folders of all meetings that have a transcript, by job id."""
+    return sorted(path.parent for path in transcripts.glob(f"*/{_MEETING}"))
+
+
+def render_again(folder: Path) -> list[Path]:
+    """Write anew the files that a transcript was written as; returns where.
+
+    Raises:
+        TranscriptError: it cannot be read, or one cannot be written.
+    """
+    transcript = read_transcript(folder)
+    paths = []
+    for format_ in TranscriptFormat:
+        path = folder / f"transcript.{format_}"
+        if path.exists():
+            try:
+                write_whole(path, render(transcript, format_))
+            except OSError as error:
+                raise TranscriptError(f"cannot write {path}: {error.strerror}") from error
+            paths.append(path)
+    return paths
 
 
 def _read_meeting(folder: Path) -> Meeting:
@@ -204,7 +243,8 @@ def _meeting_json(meeting: Meeting) -> str:
     return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole, or leave what was there."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(text, encoding="utf-8", errors="replace")
     temporary.replace(path)
