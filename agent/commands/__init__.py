@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import transcripts
+from . import search, transcripts
 from .app import app as afterwards
 
-__all__ = ["afterwards", "transcripts"]
+__all__ = ["afterwards", "search", "transcripts"]
