@@ -23,8 +23,8 @@ from .rendering import render
 from .request import TranscriptFormat
 from .segments import Gap, Meeting, Segment, Transcript, in_order
 
-_SEGMENTS = "segments.jsonl"
-_MEETING = "meeting.json"
+SEGMENTS = "segments.jsonl"
+MEETING = "meeting.json"
 _GAP = "gap"
 
 _Item = TypeVar("_Item", Segment, Gap)
@@ -47,9 +47,9 @@ class TranscriptWriter:
             # A run that follows another of the same job goes on with its file, on its clock.
             self._meeting = _begun(folder, meeting)
             self._later = (meeting.started_at - self._meeting.started_at).total_seconds()
-            write_whole(folder / _MEETING, _meeting_json(self._meeting))
-            _end_torn_line(folder / _SEGMENTS)
-            self._file = (folder / _SEGMENTS).open("a", encoding="utf-8", errors="replace")
+            write_whole(folder / MEETING, _meeting_json(self._meeting))
+            _end_torn_line(folder / SEGMENTS)
+            self._file = (folder / SEGMENTS).open("a", encoding="utf-8", errors="replace")
         except OSError as error:
             raise TranscriptError(f"cannot write transcript {folder}: {error.strerror}") from error
 
@@ -160,14 +160,39 @@ def transcript_folder(transcripts: Path, job_id: str) -> Path:
     """
     folder = transcripts / job_id
     # An id comes from a command line: it must not lead out of the folder.
-    if not job_id or job_id != folder.name or not (folder / _MEETING).is_file():
+    if not job_id or job_id != folder.name or not (folder / MEETING).is_file():
         raise TranscriptError(f"no transcript of job {job_id!r} in {transcripts}")
     return folder
 
 
 def transcript_folders(transcripts: Path) -> list[Path]:
     """The folders of all meetings that have a transcript, by job id."""
-    return sorted(path.parent for path in transcripts.glob(f"*/{_MEETING}"))
+    return sorted(path.parent for path in transcripts.glob(f"*/{MEETING}"))
+
+
+def read_original(folder: Path) -> Transcript:
+    """As `read_transcript`, but as it was heard, in the order in which it was written down.
+
+    Raises:
+        TranscriptError: there is none, or it cannot be read.
+    """
+    try:
+        return Transcript(_read_meeting(folder), _read_segments(folder), _read_gaps(folder))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise TranscriptError(f"cannot read transcript {folder}: {error}") from error
+
+
+def rewrite_original(folder: Path, transcript: Transcript) -> None:
+    """Write a transcript anew that nobody writes any more: only to take out what must go.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    lines = [asdict(segment) for segment in transcript.segments]
+    lines += [{_GAP: asdict(gap)} for gap in transcript.gaps]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_whole(folder / SEGMENTS, text)
+    write_whole(folder / MEETING, _meeting_json(transcript.meeting))
 
 
 def render_again(folder: Path) -> list[Path]:
@@ -190,7 +215,7 @@ def render_again(folder: Path) -> list[Path]:
 
 
 def _read_meeting(folder: Path) -> Meeting:
-    data = json.loads((folder / _MEETING).read_text("utf-8"))
+    data = json.loads((folder / MEETING).read_text("utf-8"))
     data["started_at"] = datetime.fromisoformat(data["started_at"])
     return Meeting(**data)
 
@@ -223,7 +248,7 @@ def _read_gaps(folder: Path) -> list[Gap]:
 
 def _lines(folder: Path) -> Iterator[Any]:
     """Every line that was written whole."""
-    with (folder / _SEGMENTS).open(encoding="utf-8", errors="replace") as file:
+    with (folder / SEGMENTS).open(encoding="utf-8", errors="replace") as file:
         for line in file:
             with contextlib.suppress(ValueError):
                 if isinstance(data := json.loads(line), dict):
