@@ -15,6 +15,7 @@ import typer
 from metering import MeteringError, __version__
 from metering import cli as meter_cli
 
+from .commands import afterwards
 from .errors import TranscriberError
 
 app = typer.Typer(
@@ -22,8 +23,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.registered_commands += meter_cli.app.registered_commands
+# What both have is the transcriber's: it does the meter's part, too.
+_OWN = {command.callback.__name__ for command in afterwards.registered_commands if command.callback}
+app.registered_commands += [
+    command
+    for command in meter_cli.app.registered_commands
+    if command.callback and command.callback.__name__ not in _OWN
+]
 app.registered_groups += meter_cli.app.registered_groups
+app.registered_commands += afterwards.registered_commands
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

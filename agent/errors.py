@@ -4,7 +4,8 @@
     |-- SettingsError         a setting that cannot be used
     |-- DispatchError         a dispatch that asks for what cannot be done, or that got no agent
     |-- SpeechModelError      the embedded speech model is missing, broken, or lacks a language
-    `-- TranscriptError       a transcript that cannot be written or read back
+    |-- TranscriptError       a transcript that cannot be written or read back
+    `-- SearchError           the index of transcripts cannot be read or written
 
 A job request is declined on `DispatchError`, the command line exits with 1 on any of them.
 Messages name the offending value and what to do about it.
@@ -31,3 +32,7 @@ class SpeechModelError(TranscriberError):
 
 class TranscriptError(TranscriberError):
     """A transcript cannot be written or read back."""
+
+
+class SearchError(TranscriberError):
+    """The index of transcripts cannot be read or written."""

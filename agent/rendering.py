@@ -10,6 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from .request import TranscriptFormat
 from .segments import Gap, Meeting, Segment, Transcript, in_order
@@ -17,9 +18,9 @@ from .segments import Gap, Meeting, Segment, Transcript, in_order
 
 def render(transcript: Transcript, format_: TranscriptFormat) -> str:
     """The transcript's text in one format; where nobody could be heard it says so."""
-    meeting, segments, gaps = transcript
     if format_ is TranscriptFormat.JSON:
-        return _json(meeting, segments, gaps)
+        return _json(transcript)
+    meeting, segments, gaps = transcript[:3]
     return _RENDERERS[format_](meeting, in_order([*segments, *map(_as_segment, gaps)]))
 
 
@@ -71,13 +72,13 @@ def _markdown(meeting: Meeting, segments: Sequence[Segment]) -> str:
     ]
     for segment in segments:
         label, text = (_escape_markdown(part) for part in (speaker_label(segment), segment.text))
-        lines += [f"**{label}** [{_clock(segment.start)}] {one_line(text)}", ""]
+        lines += [f"**{label}** [{clock(segment.start)}] {one_line(text)}", ""]
     return "\n".join(lines)
 
 
 def _text(meeting: Meeting, segments: Sequence[Segment]) -> str:
     return "".join(
-        f"[{_clock(segment.start)}] {speaker_label(segment)}: {one_line(segment.text)}\n"
+        f"[{clock(segment.start)}] {speaker_label(segment)}: {one_line(segment.text)}\n"
         for segment in segments
     )
 
@@ -102,7 +103,8 @@ def _subrip(meeting: Meeting, segments: Sequence[Segment]) -> str:
     return "\n".join(cues)
 
 
-def _json(meeting: Meeting, segments: Sequence[Segment], gaps: Sequence[Gap]) -> str:
+def _json(transcript: Transcript) -> str:
+    meeting = transcript.meeting
     data = {
         "job_id": meeting.job_id,
         "title": meeting.title,
@@ -122,8 +124,9 @@ def _json(meeting: Meeting, segments: Sequence[Segment], gaps: Sequence[Gap]) ->
                 "language": segment.language,
                 "confidence": segment.confidence,
                 "track_id": segment.track_id,
+                **_correction(transcript, segment),
             }
-            for segment in segments
+            for segment in transcript.segments
         ],
         "gaps": [
             {
@@ -135,10 +138,19 @@ def _json(meeting: Meeting, segments: Sequence[Segment], gaps: Sequence[Gap]) ->
                 "ended_at": _utc(meeting, gap.end),
                 "track_id": gap.track_id,
             }
-            for gap in gaps
+            for gap in transcript.gaps
         ],
     }
     return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+
+
+def _correction(transcript: Transcript, segment: Segment) -> dict[str, Any]:
+    """Only where the text was put right: what had been heard, who has changed it, and when."""
+    corrected = transcript.corrected.get(segment.segment_id)
+    if corrected is None:
+        return {}
+    at = corrected.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"correction": {"original": corrected.original, "by": corrected.by, "at": at}}
 
 
 _RENDERERS: dict[TranscriptFormat, Callable[[Meeting, Sequence[Segment]], str]] = {
@@ -154,14 +166,15 @@ def _utc(meeting: Meeting, seconds: float) -> str:
     return stamp.replace("+00:00", "Z")
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A moment of a meeting as hours, minutes and seconds."""
     whole = max(0, int(seconds))
     return f"{whole // 3600:02}:{whole % 3600 // 60:02}:{whole % 60:02}"
 
 
 def _timecode(seconds: float, mark: str) -> str:
     milliseconds = max(0, round(seconds * 1000))
-    return f"{_clock(milliseconds // 1000)}{mark}{milliseconds % 1000:03}"
+    return f"{clock(milliseconds // 1000)}{mark}{milliseconds % 1000:03}"
 
 
 def _cue_end(segment: Segment) -> float:

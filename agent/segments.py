@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -60,24 +61,40 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meeting:
-    """What a transcript is of; `started_at` is the meeting clock's zero, in UTC."""
+    """What a transcript is of; `started_at` is the meeting clock's zero, in UTC.
+
+    `tenant` is whom the job is charged to, empty where nobody was named.
+    """
 
     job_id: str
     title: str
     room_name: str
     started_at: datetime
+    tenant: str = ""
 
     def stamp(self, seconds: float) -> datetime:
         """A moment on the meeting's clock, in UTC."""
         return self.started_at + timedelta(seconds=seconds)
 
 
+class Corrected(NamedTuple):
+    """What was put right by hand: what had been heard, who corrected it, and when, in UTC."""
+
+    original: str
+    by: str
+    at: datetime
+
+
 class Transcript(NamedTuple):
-    """A meeting's words, in order, and where there are none though somebody may have spoken."""
+    """A meeting's words, in order, and where there are none though somebody may have spoken.
+
+    `segments` read as they were corrected; `corrected` has the originals, by segment id.
+    """
 
     meeting: Meeting
     segments: list[Segment]
     gaps: list[Gap]
+    corrected: Mapping[str, Corrected] = MappingProxyType({})
 
 
 def in_order(segments: Iterable[Segment]) -> list[Segment]:

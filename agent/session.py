@@ -110,6 +110,7 @@ class TranscriptionSession:
             title=self._request.title,
             room_name=self._room.name,
             started_at=self._meter.now(),
+            tenant=self._request.tenant,
         )
         try:
             return TranscriptWriter(self._transcripts / meeting.job_id, meeting)

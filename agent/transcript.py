@@ -16,14 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .corrections import apply, read_corrections
 from .errors import TranscriptError
 from .gaps import GapLog, stretches
 from .rendering import render
 from .request import TranscriptFormat
 from .segments import Gap, Meeting, Segment, Transcript, in_order
 
-_SEGMENTS = "segments.jsonl"
-_MEETING = "meeting.json"
+SEGMENTS = "segments.jsonl"
+MEETING = "meeting.json"
 _GAP = "gap"
 
 _Item = TypeVar("_Item", Segment, Gap)
@@ -46,9 +47,9 @@ class TranscriptWriter:
             # A run that follows another of the same job goes on with its file, on its clock.
             self._meeting = _begun(folder, meeting)
             self._later = (meeting.started_at - self._meeting.started_at).total_seconds()
-            _write_atomically(folder / _MEETING, _meeting_json(self._meeting))
-            _end_torn_line(folder / _SEGMENTS)
-            self._file = (folder / _SEGMENTS).open("a", encoding="utf-8", errors="replace")
+            write_whole(folder / MEETING, _meeting_json(self._meeting))
+            _end_torn_line(folder / SEGMENTS)
+            self._file = (folder / SEGMENTS).open("a", encoding="utf-8", errors="replace")
         except OSError as error:
             raise TranscriptError(f"cannot write transcript {folder}: {error.strerror}") from error
 
@@ -124,12 +125,13 @@ def write_files(
     formats: Iterable[TranscriptFormat],
     gaps: Iterable[Gap] = (),
 ) -> list[Path]:
-    """Write a transcript in each of the formats; returns where."""
-    transcript = Transcript(meeting, in_order(segments), stretches(gaps))
+    """Write a transcript in each of the formats, as it was corrected; returns where."""
+    said, corrected = apply(read_corrections(folder), segments)
+    transcript = Transcript(meeting, in_order(said), stretches(gaps), corrected)
     paths = []
     for format_ in formats:
         path = folder / f"transcript.{format_}"
-        _write_atomically(path, render(transcript, format_))
+        write_whole(path, render(transcript, format_))
         paths.append(path)
     return paths
 
@@ -141,17 +143,79 @@ def read_transcript(folder: Path) -> Transcript:
         TranscriptError: there is none, or it cannot be read.
     """
     try:
-        return Transcript(
-            _read_meeting(folder), in_order(_read_segments(folder)), stretches(_read_gaps(folder))
-        )
+        meeting = _read_meeting(folder)
+        said, corrected = apply(read_corrections(folder), _read_segments(folder))
+        return Transcript(meeting, in_order(said), stretches(_read_gaps(folder)), corrected)
     except FileNotFoundError:
         raise TranscriptError(f"no transcript in {folder}") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise TranscriptError(f"cannot read transcript {folder}: {error}") from error
 
 
+def transcript_folder(transcripts: Path, job_id: str) -> Path:
+    """Where a job's transcript is.
+
+    Raises:
+        TranscriptError: there is none of this job.
+    """
+    folder = transcripts / job_id
+    # An id comes from a command line: it must not lead out of the folder.
+    if not job_id or job_id != folder.name or not (folder / MEETING).is_file():
+        raise TranscriptError(f"no transcript of job {job_id!r} in {transcripts}")
+    return folder
+
+
+def transcript_folders(transcripts: Path) -> list[Path]:
+    """The folders of all meetings that have a transcript, by job id."""
+    return sorted(path.parent for path in transcripts.glob(f"*/{MEETING}"))
+
+
+def read_original(folder: Path) -> Transcript:
+    """As `read_transcript`, but as it was heard, in the order in which it was written down.
+
+    Raises:
+        TranscriptError: there is none, or it cannot be read.
+    """
+    try:
+        return Transcript(_read_meeting(folder), _read_segments(folder), _read_gaps(folder))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise TranscriptError(f"cannot read transcript {folder}: {error}") from error
+
+
+def rewrite_original(folder: Path, transcript: Transcript) -> None:
+    """Write a transcript anew that nobody writes any more: only to take out what must go.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    lines = [asdict(segment) for segment in transcript.segments]
+    lines += [{_GAP: asdict(gap)} for gap in transcript.gaps]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_whole(folder / SEGMENTS, text)
+    write_whole(folder / MEETING, _meeting_json(transcript.meeting))
+
+
+def render_again(folder: Path) -> list[Path]:
+    """Write anew the files that a transcript was written as; returns where.
+
+    Raises:
+        TranscriptError: it cannot be read, or one cannot be written.
+    """
+    transcript = read_transcript(folder)
+    paths = []
+    for format_ in TranscriptFormat:
+        path = folder / f"transcript.{format_}"
+        if path.exists():
+            try:
+                write_whole(path, render(transcript, format_))
+            except OSError as error:
+                raise TranscriptError(f"cannot write {path}: {error.strerror}") from error
+            paths.append(path)
+    return paths
+
+
 def _read_meeting(folder: Path) -> Meeting:
-    data = json.loads((folder / _MEETING).read_text("utf-8"))
+    data = json.loads((folder / MEETING).read_text("utf-8"))
     data["started_at"] = datetime.fromisoformat(data["started_at"])
     return Meeting(**data)
 
@@ -184,7 +248,7 @@ def _read_gaps(folder: Path) -> list[Gap]:
 
 def _lines(folder: Path) -> Iterator[Any]:
     """Every line that was written whole."""
-    with (folder / _SEGMENTS).open(encoding="utf-8", errors="replace") as file:
+    with (folder / SEGMENTS).open(encoding="utf-8", errors="replace") as file:
         for line in file:
             with contextlib.suppress(ValueError):
                 if isinstance(data := json.loads(line), dict):
@@ -204,7 +268,8 @@ def _meeting_json(meeting: Meeting) -> str:
     return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole, or leave what was there."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(text, encoding="utf-8", errors="replace")
     temporary.replace(path)

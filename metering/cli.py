@@ -7,6 +7,7 @@ from .commands import (
     estimate,
     exports,
     forecast,
+    forget,
     imports,
     jobs,
     margin,
@@ -31,6 +32,7 @@ _FAMILIES = (
     margin,
     imports,
     exports,
+    forget,
 )
 """In the order in which help lists them."""
 

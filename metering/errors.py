@@ -13,6 +13,7 @@
     |-- BackupError         a backup that cannot be made, read, or restored here
     |-- ImportRefused       a file with rows that are wrong; nothing of it was stored
     |-- ExportError         a file for another system that cannot be written
+    |-- ForgetRefused       somebody who cannot be forgotten now, or of whom nothing is known
     |-- OutboxError         something owed to another system that cannot be kept or read
     `-- SettingsError       a setting that cannot be used
 
@@ -93,6 +94,10 @@ class ExportError(MeteringError):
 
 class OutboxError(MeteringError):
     """Something owed to another system could not be kept, or cannot be read back."""
+
+
+class ForgetRefused(MeteringError):
+    """Somebody or something that cannot be forgotten now, or of which nothing is known."""
 
 
 class SettingsError(MeteringError, ValueError):

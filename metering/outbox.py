@@ -95,6 +95,43 @@ class Outbox:
         """What is owed to a destination, oldest first."""
         return [_read(path, destination) for path in self._files(self._place(destination))]
 
+    def destinations(self) -> list[str]:
+        """To whom something is or was owed."""
+        return sorted(
+            place.name
+            for place in self._folder.glob("*")
+            if place.is_dir() and _DESTINATION.fullmatch(place.name)
+        )
+
+    def rejected(self, destination: str) -> list[Item]:
+        """What a destination would not take, oldest first."""
+        place = self._place(destination)
+        return [_read(path, destination) for path in self._files(place / "rejected")]
+
+    def rewrite(self, change: Callable[[Any], Any]) -> int:
+        """Change the payloads of all that waits or was put aside; returns how many have changed.
+
+        Waits for a delivery that is under way. Blocks on the disk.
+
+        Raises:
+            OutboxError: an item cannot be read or written.
+        """
+        changed = 0
+        try:
+            for destination in self.destinations():
+                place = self._place(destination)
+                with _locked(place / "deliver.lock"):
+                    for path in [*self._files(place), *self._files(place / "rejected")]:
+                        item = _read(path, destination)
+                        payload = change(item.payload)
+                        if payload != item.payload:
+                            body = {"key": item.key, "payload": payload}
+                            _write(path, json.dumps(body, ensure_ascii=False))
+                            changed += 1
+        except OSError as error:
+            raise OutboxError(f"cannot rewrite {self._folder}: {error.strerror}") from error
+        return changed
+
     async def deliver(self, destination: str, send: Send) -> int:
         """Send what is owed, oldest first, until all is taken or one is not; returns how many were.
 

@@ -7,6 +7,7 @@ changes nothing. The other way round it could be in neither.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import tempfile
@@ -23,6 +24,8 @@ from .archive import JOURNALS, OUTBOX, STORE, ArchiveWriter, Manifest
 
 OUTBOX_FOLDER = "outbox"
 """Where in the data folder an `Outbox` is looked for."""
+BACKUPS = "backups.jsonl"
+"""Where in the data folder it is noted what backups there are."""
 
 
 def store_path(settings: MeterSettings) -> Path | None:
@@ -58,9 +61,33 @@ def backup(settings: MeterSettings, path: Path, *, journals_only: bool = False) 
             part.chmod(0o600)
             part.rename(target)
         _sync_folder(target.parent)
+        _note(settings, target)
     except OSError as error:
         raise BackupError(f"cannot back up to {target}: {error.strerror or error}") from error
     return manifest
+
+
+def known_backups(settings: MeterSettings) -> list[Path]:
+    """Where backups of this data folder were written, each once, oldest first.
+
+    Raises:
+        BackupError: the list of them cannot be read.
+    """
+    path = settings.data_path / BACKUPS
+    try:
+        lines = path.read_text("utf-8", errors="surrogateescape").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BackupError(f"cannot read {path}: {error.strerror}") from error
+    return [Path(json.loads(line)) for line in dict.fromkeys(lines) if line]
+
+
+def _note(settings: MeterSettings, target: Path) -> None:
+    """So that whoever is forgotten is forgotten in it, too."""
+    settings.data_path.mkdir(parents=True, exist_ok=True)
+    with (settings.data_path / BACKUPS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(str(target)) + "\n")
 
 
 def _store_to_copy(settings: MeterSettings) -> Path:

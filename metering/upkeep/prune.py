@@ -80,7 +80,7 @@ async def _prune_usage(
     pruned: Pruned, ledger: Ledger, settings: MeterSettings, moment: datetime
 ) -> None:
     busy = await asyncio.to_thread(_unsettled_jobs, settings)
-    busy |= {info.job_id for head in await shipped_heads(ledger) if (info := _told_by(head))}
+    busy |= {info.job_id for head in await shipped_heads(ledger) if (info := told_by(head))}
     after = ""
     while page := await old_usage(ledger, moment, after=after):
         after = page[-1].job_id
@@ -104,7 +104,9 @@ async def _prune_journals(
     folder = settings.journals_path / SETTLED_FOLDER
     paths = iter(sorted(folder.glob(f"*{SUFFIX}")))
     while some := list(itertools.islice(paths, _JOURNALS_AT_ONCE)):
-        heads = await asyncio.to_thread(lambda paths: [(path, _head(path)) for path in paths], some)
+        heads = await asyncio.to_thread(
+            lambda paths: [(path, journal_head(path)) for path in paths], some
+        )
         ends = await run_ends(ledger, [info.run_id for _, info in heads if info])
         for path, info in heads:
             if info is None:
@@ -123,11 +125,16 @@ def _unsettled_jobs(settings: MeterSettings) -> set[str]:
     return {
         info.job_id
         for path in settings.journals_path.glob(f"*{SUFFIX}")
-        if (info := _head(path)) is not None
+        if (info := journal_head(path)) is not None
     }
 
 
-def _head(path: Path) -> RunInfo | None:
+def journal_head(path: Path) -> RunInfo | None:
+    """Whose journal it is, or None where it does not say or is gone.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return _first(EntryLines(file))
@@ -137,7 +144,8 @@ def _head(path: Path) -> RunInfo | None:
         raise JournalError(f"cannot read journal {path}: {error.strerror}") from error
 
 
-def _told_by(content: str) -> RunInfo | None:
+def told_by(content: str) -> RunInfo | None:
+    """Whose journal begins so, or None where it does not say."""
     return _first(EntryLines(io.BytesIO(content.encode())))
 
 

@@ -51,7 +51,7 @@ async def test_a_killed_job_is_settled_by_its_worker_as_recovered(
     ]
     # She stayed after the agent died; nobody saw her go.
     assert alices["certainty"] == "partial"
-    meeting, segments, _ = read_transcript(data / "transcripts" / job_id)
+    meeting, segments, *_ = read_transcript(data / "transcripts" / job_id)
     assert meeting.job_id == job_id
     assert [segment.text for segment in segments] == [caption.text]
 

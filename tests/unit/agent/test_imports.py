@@ -18,10 +18,22 @@ ROOT = Path(__file__).resolve().parents[3]
 
 PUBLIC_MODULES = {
     "metering.cli": {"app", "fail", "print_json", "AsJson"},
+    "metering.commands.forget": {
+        "Backups",
+        "IdArgument",
+        "KindArgument",
+        "Yes",
+        "ask",
+        "print_forgotten",
+        "tell_missing",
+    },
     "metering.ledger.queries": {"list_jobs"},
     "metering.ledger.store": {"Ledger"},
     "metering.pricing.loading": {"load_card"},
     "metering.pricing.plans": {"find_plan", "load_plans"},
+    "metering.sweeping": {"running"},
+    "metering.upkeep.forget": {"Forgotten", "Kind", "forget"},
+    "metering.upkeep.scrubbing": {"FORGOTTEN", "REMOVED", "Scrub"},
 }
 """What the command line uses besides `metering`'s own names; a job uses none of it."""
 

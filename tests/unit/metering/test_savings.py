@@ -31,8 +31,8 @@ def test_what_was_not_sent_at_the_price_of_what_was() -> None:
         ]
     )
     assert [(one.meter, one.listened, one.quantity, one.saved_cost) for one in found] == [
-        ("stt_connection", 360, 80, None),
-        ("stt_audio", 360, 60, Decimal("0.024")),
+        ("stt_connection", Decimal(360), Decimal(80), None),
+        ("stt_audio", Decimal(360), Decimal(60), Decimal("0.024")),
     ]
     assert [one.currency for one in found] == [None, "USD"]
 
@@ -45,7 +45,7 @@ def test_an_add_on_is_saved_too_and_its_seconds_are_not_counted_twice() -> None:
             used("stt_audio", "60", "0.002"),
         ]
     )
-    assert (found.quantity, found.saved_cost) == (60, Decimal("0.0068"))
+    assert (found.quantity, found.saved_cost) == (Decimal(60), Decimal("0.0068"))
 
 
 def test_two_prices_for_the_same_seconds_are_no_price() -> None:
@@ -56,7 +56,7 @@ def test_two_prices_for_the_same_seconds_are_no_price() -> None:
             used("stt_audio", "30", "0.0058", attributes={"language": "multi"}),
         ]
     )
-    assert (found.quantity, found.saved_cost, found.currency) == (60, None, None)
+    assert (found.quantity, found.saved_cost, found.currency) == (Decimal(60), None, None)
 
 
 def test_what_cost_more_than_it_saved_is_below_nothing() -> None:

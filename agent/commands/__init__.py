@@ -1,0 +1,8 @@
+"""The transcriber's commands for what is there after a meeting, a file for each family."""
+
+from __future__ import annotations
+
+from . import forget, search, transcripts
+from .app import app as afterwards
+
+__all__ = ["afterwards", "forget", "search", "transcripts"]
