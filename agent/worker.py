@@ -31,6 +31,7 @@ from metering import (
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
+from .load import load_function
 from .providers import Warm, check_request, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
@@ -74,6 +75,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
         setup_fnc=functools.partial(prewarm, terms=_terms(settings)),
         num_idle_processes=idle,
         initialize_process_timeout=INITIALIZE_SECONDS,
+        load_fnc=load_function(),
         ws_url=settings.livekit_url or None,
         api_key=settings.livekit_api_key or None,
         api_secret=settings.livekit_api_secret.get_secret_value() or None,
