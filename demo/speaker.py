@@ -176,6 +176,7 @@ class Speaker:
         name: who it is, to people; the identity when empty.
         kind: what the others take them for: `standard`, `sip`, `ingress`, `egress` or `agent`.
         attributes: the participant's attributes.
+        hears: whether they receive the others' audio; captions come in any case.
 
     Attributes:
         captions: every caption received, in the order they ended, across all joins.
@@ -190,6 +191,7 @@ class Speaker:
         name: str = "",
         kind: ParticipantKind = "standard",
         attributes: Mapping[str, str] | None = None,
+        hears: bool = True,
     ) -> None:
         self.identity = identity
         self.captions: list[Caption] = []
@@ -198,6 +200,7 @@ class Speaker:
         self._name = name or identity
         self._kind = kind
         self._attributes = dict(attributes or {})
+        self._hears = hears
         self._room: rtc.Room | None = None
         self._microphones: list[Microphone] = []
         self._readers: set[asyncio.Task[None]] = set()
@@ -251,7 +254,7 @@ class Speaker:
             kind=self._kind,
             attributes=self._attributes,
         )
-        await room.connect(self._server.url, token)
+        await room.connect(self._server.url, token, rtc.RoomOptions(auto_subscribe=self._hears))
         self._room = room
         if microphone:
             await self.publish()
