@@ -61,6 +61,12 @@ def warm_up(
     return Warm(models, silero.VAD.load(), detector, terms or {})
 
 
+def provider_modules(settings: AgentSettings) -> list[str]:
+    """What has to be imported for the chosen STTs, besides the embedded model's."""
+    choices = settings.stt_choices
+    return [_MODULES[choice.provider] for choice in choices if choice.provider in _MODULES]
+
+
 def check_request(settings: AgentSettings, request: TranscriptionRequest) -> None:
     """Refuse what can be known to fail before a job is accepted.
 

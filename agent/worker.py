@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,7 +31,7 @@ from metering import (
 
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
-from .providers import Warm, check_request, warm_up
+from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
 from .session import TranscriptionSession
@@ -43,6 +44,10 @@ IDLE_PROCESSES = ServerEnvOption(dev_default=1, prod_default=2)
 """Each holds the embedded model in memory; the framework would keep one a core."""
 INITIALIZE_SECONDS = 60.0
 """Loading the model takes a second on an idle machine, and many on one that starts everything."""
+
+_PRELOADED = f"{__package__}.preloaded"
+_NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
+"""LiveKit would load a model of 230 MB that tells when an agent may answer; this one never does."""
 
 _SESSION = "session"
 _WARM = "warm"
@@ -69,9 +74,11 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
         SettingsError: the chosen STT is no provider.
     """
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
+    os.environ.setdefault(*_NO_TURN_DETECTION)
     server = TranscriberServer(
         setup_fnc=functools.partial(prewarm, terms=_terms(settings)),
         num_idle_processes=idle,
+        preload_modules=[_PRELOADED, *provider_modules(settings)],
         initialize_process_timeout=INITIALIZE_SECONDS,
         ws_url=settings.livekit_url or None,
         api_key=settings.livekit_api_key or None,

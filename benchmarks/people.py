@@ -10,6 +10,7 @@ the machine's monotonic clock, in seconds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -36,7 +37,8 @@ AFTER_SECONDS = 3.0
 """From the last word to leaving."""
 _HEARD_SECONDS = 3.0
 """How long somebody speaks to an agent that was dispatched only to see when it comes."""
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 10.0
+_TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,22 @@ class _Room:
         self.seen_at = 0.0
 
     async def ask_for_an_agent(self, watcher: Speaker) -> None:
-        """Returns when the watcher sees it."""
+        """Returns when the watcher sees it; `asked_at` is when it was asked for the last time.
+
+        LiveKit drops a dispatch that no worker takes at once, as happens on a busy machine.
+        """
         watcher.room.on("participant_connected", self._on_participant)
-        self.asked_at = time.monotonic()
-        await self._livekit.agent_dispatch.create_dispatch(
-            api.CreateAgentDispatchRequest(agent_name=AGENT_NAME, room=self._name)
-        )
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            await self._came.wait()
+        for _ in range(_TRIES):
+            self.asked_at = time.monotonic()
+            dispatch = await self._livekit.agent_dispatch.create_dispatch(
+                api.CreateAgentDispatchRequest(agent_name=AGENT_NAME, room=self._name)
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._came.wait(), _PATIENCE_SECONDS)
+                return
+            print(f"{self._name}: nobody came, asking again", file=sys.stderr)
+            await self._livekit.agent_dispatch.delete_dispatch(dispatch.id, self._name)
+        raise TimeoutError(f"no agent came into {self._name}")
 
     def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
         if participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
