@@ -1,4 +1,4 @@
-"""What all of a machine's jobs need, loaded once, by the process that their processes are forked of.
+"""What all of a machine's jobs need, loaded once, by the process that theirs are forked of.
 
 They share its memory, and a new one is ready in a tenth of a second. So nothing here may start a
 thread, open a socket, or depend on a setting.
@@ -7,11 +7,9 @@ thread, open a socket, or depend on a setting.
 from livekit.agents.utils import http_context
 from livekit.plugins.silero import onnx_model
 
-import metering.job_meter
-
 from . import worker
 
-__all__ = ["metering", "onnx_model", "worker"]
+__all__ = ["onnx_model", "worker"]
 
-# The machine's certificates take 30 ms to read, and everybody would read them on joining a room.
+# The machine's certificates take 30 ms to read, and every job would read them before it joins.
 http_context._create_ssl_context()

@@ -45,7 +45,7 @@ IDLE_PROCESSES = ServerEnvOption(dev_default=1, prod_default=2)
 INITIALIZE_SECONDS = 60.0
 """Loading the model takes a second on an idle machine, and many on one that starts everything."""
 
-_PRELOADED = f"{__package__}.preloaded"
+_PRELOADED = (f"{__package__}.preloaded", "metering.preloaded")
 _NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 """LiveKit would load a model of 230 MB that tells when an agent may answer; this one never does."""
 
@@ -78,7 +78,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     server = TranscriberServer(
         setup_fnc=functools.partial(prewarm, terms=_terms(settings)),
         num_idle_processes=idle,
-        preload_modules=[_PRELOADED, *provider_modules(settings)],
+        preload_modules=[*_PRELOADED, *provider_modules(settings)],
         initialize_process_timeout=INITIALIZE_SECONDS,
         ws_url=settings.livekit_url or None,
         api_key=settings.livekit_api_key or None,

@@ -63,8 +63,8 @@ class MultiUserTranscriber:
 
     def __init__(self, ctx: JobContext) -> None:
         self.ctx = ctx
-        self._sessions: dict[str, AgentSession] = {}
-        self._tasks: set[asyncio.Task[AgentSession] | asyncio.Task[None]] = set()
+        self._sessions: dict[str, AgentSession[None]] = {}
+        self._tasks: set[asyncio.Task[AgentSession[None]] | asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Watch who comes and goes."""
@@ -89,7 +89,7 @@ class MultiUserTranscriber:
         task = asyncio.create_task(self._start_session(participant))
         self._tasks.add(task)
 
-        def on_task_done(task: asyncio.Task[AgentSession]) -> None:
+        def on_task_done(task: asyncio.Task[AgentSession[None]]) -> None:
             try:
                 self._sessions[participant.identity] = task.result()
             finally:
@@ -107,11 +107,11 @@ class MultiUserTranscriber:
         self._tasks.add(task)
         task.add_done_callback(lambda _: self._tasks.discard(task))
 
-    async def _start_session(self, participant: rtc.RemoteParticipant) -> AgentSession:
+    async def _start_session(self, participant: rtc.RemoteParticipant) -> AgentSession[None]:
         if participant.identity in self._sessions:
             return self._sessions[participant.identity]
 
-        session: AgentSession = AgentSession()
+        session: AgentSession[None] = AgentSession()
         await session.start(
             agent=Transcriber(
                 participant_identity=participant.identity,
@@ -130,7 +130,7 @@ class MultiUserTranscriber:
         )
         return session
 
-    async def _close_session(self, sess: AgentSession) -> None:
+    async def _close_session(self, sess: AgentSession[None]) -> None:
         await sess.drain()
         await sess.aclose()
 

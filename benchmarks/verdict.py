@@ -77,7 +77,7 @@ def judge(official: Sequence[Figures], ours: Sequence[Figures]) -> list[Verdict]
 
 
 def _median(name: str, runs: Sequence[Figures]) -> float:
-    return statistics.median(getattr(run, name) for run in runs)
+    return float(statistics.median(getattr(run, name) for run in runs))
 
 
 def _median_percentile(name: str, percent: float, runs: Sequence[Figures]) -> float:
