@@ -34,6 +34,8 @@ __all__ = [
     "build_stt",
     "check_options",
     "check_request",
+    "pools_sockets",
+    "provider_modules",
     "warm_up",
 ]
 
@@ -42,17 +44,23 @@ EMBEDDED = "faster-whisper"
 
 @dataclass(frozen=True, slots=True)
 class _Provider:
-    """One provider; `package` is its plugin's and `extra` what installs it, if it is one."""
+    """One provider; `package` is its plugin's and `extra` what installs it, if it is one.
+
+    A plugin that `pools_sockets` keeps them past a stream's end, for the next.
+    """
 
     check: Callable[[ModelChoice, SpeechOptions], None]
     build: Callable[[Wanted], stt.STT[Any]]
     package: str = ""
     extra: str = ""
+    pools_sockets: bool = False
 
 
 _PROVIDERS = {
     "deepgram": _Provider(deepgram.check, deepgram.build, deepgram.PACKAGE, "transcriber"),
-    "openai": _Provider(openai.check, openai.build, openai.PACKAGE, "transcriber"),
+    "openai": _Provider(
+        openai.check, openai.build, openai.PACKAGE, "transcriber", pools_sockets=True
+    ),
     "assemblyai": _Provider(assemblyai.check, assemblyai.build, assemblyai.PACKAGE, "assemblyai"),
     "livekit": _Provider(livekit_inference.check, livekit_inference.build),
     EMBEDDED: _Provider(embedded.check, embedded.build),
@@ -71,13 +79,24 @@ def warm_up(
         SettingsError: no such provider.
     """
     for choice in settings.stt_choices:
-        provider = _provider(choice)
-        if provider.package and importlib.util.find_spec(provider.package):
-            # Whatever the provider imports is not to be imported while people wait.
-            importlib.import_module(provider.package)
+        _provider(choice)
+    for module in provider_modules(settings):
+        # Whatever the provider imports is not to be imported while people wait.
+        importlib.import_module(module)
     models = [choice.model for choice in settings.stt_choices if choice.provider == EMBEDDED]
     warm = embedded.load(*models) if models else Warm()
     return replace(warm, speech_detector=SileroModel.load(), terms=terms or {})
+
+
+def provider_modules(settings: AgentSettings) -> list[str]:
+    """What has to be imported for the chosen STTs, besides the embedded model's."""
+    packages = [_provider(choice).package for choice in settings.stt_choices]
+    return [package for package in packages if package and importlib.util.find_spec(package)]
+
+
+def pools_sockets(choice: ModelChoice) -> bool:
+    """Whether a stream's end closes no connection, and so saves nothing."""
+    return _provider(choice).pools_sockets
 
 
 def check_request(settings: AgentSettings, request: TranscriptionRequest) -> None:

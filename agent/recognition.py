@@ -16,7 +16,7 @@ from .listening.gate import Gate
 from .listening.recognisers import Circuit, Recogniser, Recognisers
 from .listening.silence import SilencePolicy
 from .listening.speech_detector import SileroModel
-from .providers import Warm
+from .providers import Warm, pools_sockets
 from .request import TranscriptionRequest
 from .settings import AgentSettings, ModelChoice, SendAudio
 
@@ -75,20 +75,21 @@ class Recognition:
 
     def _silence(self, choice: ModelChoice) -> SilencePolicy:
         terms = self._warm.terms.get(choice)
-        return SilencePolicy.for_terms(terms) if terms else _KEEP_OPEN
+        if terms is None or pools_sockets(choice):
+            return _KEEP_OPEN
+        return SilencePolicy.for_terms(terms)
 
     def recognisers(self, identity: str, attributes: Mapping[str, str]) -> Recognisers:
         """What one participant is heard with, by their own attributes."""
-        return Recognisers(
-            [
-                Recogniser(
-                    one.engines.for_participant(identity, attributes),
-                    silence=one.silence,
-                    circuit=one.circuit,
-                )
-                for one in self._chosen
-            ]
-        )
+        return Recognisers([self._recogniser(one, identity, attributes) for one in self._chosen])
+
+    def _recogniser(
+        self, chosen: _Chosen, identity: str, attributes: Mapping[str, str]
+    ) -> Recogniser:
+        engine = chosen.engines.for_participant(identity, attributes)
+        # A provider tells voices apart within a connection; in the next they have other numbers.
+        silence = _KEEP_OPEN if engine.capabilities.diarization else chosen.silence
+        return Recogniser(engine, silence=silence, circuit=chosen.circuit)
 
     def gate(self) -> Gate | None:
         """For one participant; None where all of their audio is sent."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
 from .load import load_function
-from .providers import Warm, check_request, warm_up
+from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
 from .session import TranscriptionSession
@@ -45,6 +46,10 @@ IDLE_PROCESSES = ServerEnvOption(dev_default=1, prod_default=2)
 """Each holds the embedded model in memory; the framework would keep one a core."""
 INITIALIZE_SECONDS = 60.0
 """Loading the model takes a second on an idle machine, and many on one that starts everything."""
+
+_PRELOADED = (f"{__package__}.preloaded", "metering.preloaded")
+_NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
+"""LiveKit would load a model of 230 MB that tells when an agent may answer; this one never does."""
 
 _SESSION = "session"
 _WARM = "warm"
@@ -71,9 +76,11 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
         SettingsError: the chosen STT is no provider.
     """
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
+    os.environ.setdefault(*_NO_TURN_DETECTION)
     server = TranscriberServer(
         setup_fnc=functools.partial(prewarm, terms=_terms(settings)),
         num_idle_processes=idle,
+        preload_modules=[*_PRELOADED, *provider_modules(settings)],
         initialize_process_timeout=INITIALIZE_SECONDS,
         load_fnc=load_function(),
         ws_url=settings.livekit_url or None,

@@ -176,7 +176,7 @@ class Speaker:
         name: who it is, to people; the identity when empty.
         kind: what the others take them for: `standard`, `sip`, `ingress`, `egress` or `agent`.
         attributes: the participant's attributes.
-        hears: whether they are sent what the others say; in a crowd that is most of the traffic.
+        hears: whether they receive the others' audio; captions come in any case.
 
     Attributes:
         captions: every caption received, in the order they ended, across all joins.
@@ -201,6 +201,7 @@ class Speaker:
         self._name = name or identity
         self._kind = kind
         self._attributes = dict(attributes or {})
+        self._hears = hears
         self._room: rtc.Room | None = None
         self._microphones: list[Microphone] = []
         self._readers: set[asyncio.Task[None]] = set()

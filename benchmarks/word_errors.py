@@ -1,0 +1,124 @@
+"""How many words were lost on the way to the provider: what it was sent, put into words.
+
+The embedded model transcribes what the provider received of each turn, and the words are held
+against those that the clips are known to have. Its own errors are in both contenders' rates.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.speech_model import SpeechModel
+from tests.words import words
+
+from .hearing_provider import HeardConnection, Message
+from .people import SaidTurn
+
+RATE = 16_000
+BEFORE_SECONDS = 0.5
+AFTER_SECONDS = 0.8
+"""A turn's audio is looked for from so long before it to so long after it."""
+_PAUSE_SECONDS = 0.25
+_AROUND = 40
+"""Messages before and after one: two seconds each."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Word errors of a meeting: substitutions, insertions and deletions, of so many words."""
+
+    count: int
+    words: int
+
+    @property
+    def rate(self) -> float:
+        """The word error rate."""
+        return self.count / self.words
+
+
+def captured(messages: Sequence[Message]) -> list[tuple[float, int]]:
+    """When the beginning of each message was captured, and with which sample it begins.
+
+    Audio mostly arrives as fast as it is captured. What arrives in a burst does not: what a gate
+    had kept comes before the rest, and silence that a client makes up comes after it. So how late
+    audio is, is the median of what arrives around it; anew after each pause.
+    """
+    found: list[tuple[float, int]] = []
+    first = 0
+    for stretch in _stretches(messages):
+        late = []
+        position = 0.0
+        for message in stretch:
+            position += message.samples / RATE
+            late.append(message.at - position)
+        position = 0.0
+        for number, message in enumerate(stretch):
+            around = late[max(0, number - _AROUND) : number + _AROUND + 1]
+            found.append((position + statistics.median(around), first))
+            position += message.samples / RATE
+            first += message.samples
+    return found
+
+
+def _stretches(messages: Sequence[Message]) -> list[list[Message]]:
+    stretches: list[list[Message]] = []
+    for number, message in enumerate(messages):
+        if number == 0 or message.at - messages[number - 1].at > _PAUSE_SECONDS:
+            stretches.append([])
+        stretches[-1].append(message)
+    return stretches
+
+
+def first_captured(connections: Iterable[HeardConnection]) -> float | None:
+    """When the first sound that any of them was sent was captured."""
+    return min((captured(one.messages)[0][0] for one in connections if one.messages), default=None)
+
+
+def received(
+    connections: Iterable[HeardConnection], began: float, ended: float
+) -> NDArray[np.int16]:
+    """What was sent of a stretch of time, in the order of the connections."""
+    parts = [np.empty(0, np.int16)]
+    for one in connections:
+        for (at, first), message in zip(captured(one.messages), one.messages, strict=True):
+            if began <= at < ended:
+                parts.append(one.audio[first : first + message.samples])
+    return np.concatenate(parts)
+
+
+def distance(said: Sequence[str], heard: Sequence[str]) -> int:
+    """The least substitutions, insertions and deletions from one to the other."""
+    row = list(range(len(heard) + 1))
+    for number, word in enumerate(said, 1):
+        before, row[0] = row[0], number
+        for index, other in enumerate(heard, 1):
+            before, row[index] = (
+                row[index],
+                min(row[index] + 1, row[index - 1] + 1, before + (word != other)),
+            )
+    return row[-1]
+
+
+async def word_errors(
+    turns: Iterable[SaidTurn],
+    connections_of: dict[str, list[HeardConnection]],
+    model: SpeechModel,
+) -> Errors:
+    """Of all turns; `connections_of` has each speaker's."""
+    count = total = 0
+    for turn in turns:
+        audio = received(
+            connections_of.get(turn.speaker, []),
+            turn.started_at - BEFORE_SECONDS,
+            turn.ended_at + AFTER_SECONDS,
+        )
+        text = (await model.transcribe(audio, "en", beam_size=5)).text if len(audio) else ""
+        said = words(turn.said)
+        count += distance(said, words(text))
+        total += len(said)
+    return Errors(count, total)
