@@ -22,6 +22,7 @@ from metering import (
     MeterSettings,
     RunInfo,
     StreamingTerms,
+    StreamLimits,
     attach_sweeper,
     keep_room_names_out,
     record_declined,
@@ -31,6 +32,7 @@ from metering import (
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
+from .limits import limits_in_force
 from .providers import Warm, check_request, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
@@ -68,10 +70,13 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
 
     Raises:
         SettingsError: the chosen STT is no provider.
+        MeteringError: TALLYROOM_STT_LIMITS cannot be read.
     """
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
     server = TranscriberServer(
-        setup_fnc=functools.partial(prewarm, terms=_terms(settings)),
+        setup_fnc=functools.partial(
+            prewarm, terms=_terms(settings), limits=limits_in_force(settings)
+        ),
         num_idle_processes=idle,
         initialize_process_timeout=INITIALIZE_SECONDS,
         ws_url=settings.livekit_url or None,
@@ -106,10 +111,14 @@ def _terms(settings: AgentSettings) -> dict[ModelChoice, StreamingTerms]:
     }
 
 
-def prewarm(process: JobProcess, terms: Mapping[ModelChoice, StreamingTerms]) -> None:
+def prewarm(
+    process: JobProcess,
+    terms: Mapping[ModelChoice, StreamingTerms],
+    limits: Mapping[str, StreamLimits] | None = None,
+) -> None:
     """Load the speech model, once a process. A process that cannot load it says so at each job."""
     try:
-        process.userdata[_WARM] = warm_up(AgentSettings.load(), terms)
+        process.userdata[_WARM] = warm_up(AgentSettings.load(), terms, limits)
     except TranscriberError as error:
         logger.error("the speech model is not loaded: %s", error)
 
@@ -162,7 +171,12 @@ async def entrypoint(ctx: JobContext) -> None:
     try:
         warm = ctx.proc.userdata.get(_WARM) or Warm()
         recognition = Recognition(
-            settings, request, warm, http_session=meter.http_session, watch=meter.watch
+            settings,
+            request,
+            warm,
+            http_session=meter.http_session,
+            watch=meter.watch,
+            run_id=meter.info.run_id,
         )
         session = TranscriptionSession(ctx, request, recognition, meter, settings.transcripts_path)
         ctx.proc.userdata[_SESSION] = session
