@@ -22,6 +22,7 @@ from metering.pricing.loading import load_card
 from metering.pricing.plans import find_plan, load_plans
 
 from .errors import SettingsError, TranscriberError
+from .limits import limits_in_force
 from .providers import EMBEDDED, check_request, warm_up
 from .request import TranscriptionRequest
 from .server_api import check_server, probe_server
@@ -69,6 +70,7 @@ async def examine() -> list[Finding]:
         ("hosting and plan", hosting),
         ("rates", rates),
         ("speech model", lambda: _model(settings)),
+        ("speech limits", lambda: _limits(settings)),
         ("data folder", lambda: _folder(meter)),
         ("store", store),
     ]
@@ -85,7 +87,8 @@ async def check_worker(settings: AgentSettings) -> None:
         DispatchError: LiveKit's URL or keys are missing, the server is not there or refuses them.
         SettingsError: no such STT provider, or no key for it.
         SpeechModelError: there is no such embedded model.
-        MeteringError: a setting of the meter, its plan, or the rate file, cannot be used.
+        MeteringError: a setting of the meter, its plan, the rate file, or TALLYROOM_STT_LIMITS,
+            cannot be used.
     """
     check_server(settings)
     check_request(settings.model_copy(update={"tenants": ()}), TranscriptionRequest())
@@ -95,6 +98,7 @@ async def check_worker(settings: AgentSettings) -> None:
     meter = MeterSettings.load()
     load_card(meter.rates)
     find_plan(load_plans(meter.rates), meter.resolved_plan)
+    limits_in_force(settings)
     await probe_server(settings)
 
 
@@ -136,6 +140,12 @@ async def _model(settings: AgentSettings) -> str:
     warm_up(settings)  # On this thread: LiveKit's plugins can be imported on no other.
     where = "loaded here" if choice.provider == EMBEDDED else "over the network"
     return f"{'/'.join(choice)}, {where}"
+
+
+async def _limits(settings: AgentSettings) -> str:
+    found = limits_in_force(settings).items()
+    known = [f"{provider}: {limits}" for provider, limits in found]
+    return ", ".join(known) or "none known; TALLYROOM_STT_LIMITS can set them"
 
 
 async def _folder(meter: MeterSettings) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from livekit.agents import stt
 
-from metering import StreamingTerms
+from metering import StreamingTerms, StreamLimiter, StreamLimits
 
 from .errors import DispatchError, SettingsError, TranscriberError
 from .listening.speech_detector import SileroModel
@@ -68,11 +68,14 @@ _PROVIDERS = {
 
 
 def warm_up(
-    settings: AgentSettings, terms: Mapping[ModelChoice, StreamingTerms] | None = None
+    settings: AgentSettings,
+    terms: Mapping[ModelChoice, StreamingTerms] | None = None,
+    limits: Mapping[str, StreamLimits] | None = None,
 ) -> Warm:
     """Load whatever the chosen STT needs in this process; blocks for a second or two.
 
-    `terms` are how the choices are billed, as far as that is known.
+    `terms` are how the choices are billed, as far as that is known, `limits` are those of their
+    providers' streams, where there are any.
 
     Raises:
         SpeechModelError: the embedded model cannot be loaded.
@@ -85,7 +88,10 @@ def warm_up(
         importlib.import_module(module)
     models = [choice.model for choice in settings.stt_choices if choice.provider == EMBEDDED]
     warm = embedded.load(*models) if models else Warm()
-    return replace(warm, speech_detector=SileroModel.load(), terms=terms or {})
+    if limits:
+        StreamLimiter.prepare()
+    detector = SileroModel.load()
+    return replace(warm, speech_detector=detector, terms=terms or {}, limits=limits or {})
 
 
 def provider_modules(settings: AgentSettings) -> list[str]:

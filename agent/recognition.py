@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from livekit.agents import stt
 
+from metering import StreamLimiter
+
 from .engines import Engines
 from .errors import DispatchError, SpeechModelError
 from .listening.backlog import AudioAllowance
@@ -37,13 +39,29 @@ class _Chosen:
 
     engines: Engines
     silence: SilencePolicy
+    limiter: StreamLimiter | None
     circuit: Circuit = field(default_factory=Circuit)
+
+    def recogniser(self, identity: str, attributes: Mapping[str, str]) -> Recogniser:
+        """For one participant."""
+        limited: dict[str, Any] = {}
+        if limiter := self.limiter:
+            limited = {
+                "permit": limiter.permit,
+                "is_short": limiter.is_short,
+                "lend": limiter.lend,
+            }
+        engine = self.engines.for_participant(identity, attributes)
+        # A provider tells voices apart within a connection; in the next they have other numbers.
+        silence = _KEEP_OPEN if engine.capabilities.diarization else self.silence
+        return Recogniser(engine, silence=silence, circuit=self.circuit, **limited)
 
 
 class Recognition:
     """What a job's listeners are made with.
 
-    `watch` is told every STT that is made, so that what it uses is metered.
+    `watch` is told every STT that is made, so that what it uses is metered. `run_id` tells the job
+    from others that share its providers' limits.
 
     Raises:
         TranscriberError: the chosen STT cannot be had.
@@ -57,8 +75,13 @@ class Recognition:
         *,
         http_session: Callable[[], aiohttp.ClientSession],
         watch: Callable[[stt.STT[Any]], None],
+        run_id: str = "",
     ) -> None:
         self._warm = warm
+        limiters = {
+            provider: StreamLimiter(provider, limits, holder=run_id)
+            for provider, limits in warm.limits.items()
+        }
         self.sends = request.send_audio or settings.send_audio
         self._chosen: list[_Chosen] = []
         for choice in settings.stt_choices:
@@ -69,7 +92,9 @@ class Recognition:
                     raise
                 logger.warning("%s cannot stand in for this meeting", "/".join(choice))
                 continue
-            self._chosen.append(_Chosen(engines, self._silence(choice)))
+            self._chosen.append(
+                _Chosen(engines, self._silence(choice), limiters.get(choice.provider))
+            )
         self.allowance = AudioAllowance(KEPT_SECONDS)
         self._tail_seconds = max(one.silence.tail_seconds for one in self._chosen)
 
@@ -81,15 +106,7 @@ class Recognition:
 
     def recognisers(self, identity: str, attributes: Mapping[str, str]) -> Recognisers:
         """What one participant is heard with, by their own attributes."""
-        return Recognisers([self._recogniser(one, identity, attributes) for one in self._chosen])
-
-    def _recogniser(
-        self, chosen: _Chosen, identity: str, attributes: Mapping[str, str]
-    ) -> Recogniser:
-        engine = chosen.engines.for_participant(identity, attributes)
-        # A provider tells voices apart within a connection; in the next they have other numbers.
-        silence = _KEEP_OPEN if engine.capabilities.diarization else chosen.silence
-        return Recogniser(engine, silence=silence, circuit=chosen.circuit)
+        return Recognisers([one.recogniser(identity, attributes) for one in self._chosen])
 
     def gate(self) -> Gate | None:
         """For one participant; None where all of their audio is sent."""

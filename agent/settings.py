@@ -62,6 +62,7 @@ class AgentSettings(BaseSettings):
     agent_name: str = Field(default="transcriber", min_length=1)
     stt: str = ""
     stt_fallbacks: Annotated[tuple[str, ...], NoDecode] = ()
+    stt_limits: str = ""
     send_audio: SendAudio = SendAudio.SPEECH
     llm: str = NONE
     tts: str = NONE

@@ -23,6 +23,7 @@ from metering import (
     MeterSettings,
     RunInfo,
     StreamingTerms,
+    StreamLimits,
     attach_sweeper,
     keep_room_names_out,
     record_declined,
@@ -32,6 +33,7 @@ from metering import (
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
+from .limits import limits_in_force
 from .load import load_function
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
@@ -74,11 +76,14 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
 
     Raises:
         SettingsError: the chosen STT is no provider.
+        MeteringError: TALLYROOM_STT_LIMITS cannot be read.
     """
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
     os.environ.setdefault(*_NO_TURN_DETECTION)
     server = TranscriberServer(
-        setup_fnc=functools.partial(prewarm, terms=_terms(settings)),
+        setup_fnc=functools.partial(
+            prewarm, terms=_terms(settings), limits=limits_in_force(settings)
+        ),
         num_idle_processes=idle,
         preload_modules=[*_PRELOADED, *provider_modules(settings)],
         initialize_process_timeout=INITIALIZE_SECONDS,
@@ -115,10 +120,14 @@ def _terms(settings: AgentSettings) -> dict[ModelChoice, StreamingTerms]:
     }
 
 
-def prewarm(process: JobProcess, terms: Mapping[ModelChoice, StreamingTerms]) -> None:
+def prewarm(
+    process: JobProcess,
+    terms: Mapping[ModelChoice, StreamingTerms],
+    limits: Mapping[str, StreamLimits] | None = None,
+) -> None:
     """Load the speech model, once a process. A process that cannot load it says so at each job."""
     try:
-        process.userdata[_WARM] = warm_up(AgentSettings.load(), terms)
+        process.userdata[_WARM] = warm_up(AgentSettings.load(), terms, limits)
     except TranscriberError as error:
         logger.error("the speech model is not loaded: %s", error)
 
@@ -171,7 +180,12 @@ async def entrypoint(ctx: JobContext) -> None:
     try:
         warm = ctx.proc.userdata.get(_WARM) or Warm()
         recognition = Recognition(
-            settings, request, warm, http_session=meter.http_session, watch=meter.watch
+            settings,
+            request,
+            warm,
+            http_session=meter.http_session,
+            watch=meter.watch,
+            run_id=meter.info.run_id,
         )
         session = TranscriptionSession(ctx, request, recognition, meter, settings.transcripts_path)
         ctx.proc.userdata[_SESSION] = session

@@ -12,6 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .control.limits_in_force import stream_limits as stream_limits
+    from .control.stream_limiter import StreamLimiter as StreamLimiter
+    from .control.stream_limits import StreamLimits as StreamLimits
     from .errors import MeteringError as MeteringError
     from .job_meter import JobMeter as JobMeter
     from .job_meter import record_declined as record_declined
@@ -38,11 +41,14 @@ _HOMES = {
     "MeteringError": "errors",
     "RunInfo": "run",
     "Status": "run",
+    "StreamLimiter": "control.stream_limiter",
+    "StreamLimits": "control.stream_limits",
     "StreamingTerms": "stream_billing",
     "Usage": "usage",
     "attach_sweeper": "sweeper",
     "keep_room_names_out": "log_privacy",
     "record_declined": "job_meter",
+    "stream_limits": "control.limits_in_force",
     "streaming_terms": "terms_in_force",
 }
 

@@ -103,6 +103,7 @@ class Listener:
         self._pushed_at = 0.0
         self._stall: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
+        self._take_back: Callable[[], None] | None = None
 
     async def listen(self, track: rtc.Track) -> None:
         """Hear a track until it ends or `end` is called; returns when its last words are out."""
@@ -206,9 +207,7 @@ class Listener:
 
     def _open_take(self) -> Take:
         """What is being heard, or something new: one that has been told to end may still answer."""
-        if self._closing:
-            self._closing.cancel()
-            self._closing = None
+        self._keep_open()
         if self._take and self._take in self._running.values() and self._take.resume():
             return self._take
         words = _Words(self._speaker, self._now, self._on_segment, self._on_interim)
@@ -244,9 +243,8 @@ class Listener:
             self._pass_on(self._gate.cut())
 
     def _close_later(self, take: Take) -> None:
-        if self._closing:
-            self._closing.cancel()
-            self._closing = None
+        self._keep_open()
+        self._take_back = take.recogniser.lend(lambda: self._give_up_silent(take))
         seconds = take.recogniser.silence.close_after(take.age)
         if seconds is not None:
             self._close_in(seconds, take)
@@ -261,11 +259,26 @@ class Listener:
         else:
             take.end()
 
+    def _give_up_silent(self, take: Take) -> bool:
+        """Somebody else waits for the stream that nobody speaks into."""
+        self._keep_open()
+        was_open = take.is_open
+        take.end()
+        return was_open
+
+    def _keep_open(self) -> None:
+        if self._closing:
+            self._closing.cancel()
+            self._closing = None
+        if self._take_back:
+            self._take_back()
+            self._take_back = None
+
     def _cancel_timers(self) -> None:
-        for timer in (self._stall, self._closing):
-            if timer:
-                timer.cancel()
-        self._stall = self._closing = None
+        if self._stall:
+            self._stall.cancel()
+            self._stall = None
+        self._keep_open()
 
 
 class _Words:

@@ -21,6 +21,14 @@ LONGEST_REST_SECONDS = 120.0
 
 _KEEP_OPEN = SilencePolicy(closes=False)
 
+GiveUp = Callable[[], bool]
+"""Ends a stream that nobody speaks into; returns whether one was open."""
+
+
+def _keep(give_up: GiveUp) -> Callable[[], None]:
+    """Nobody waits for a stream of a provider without limits."""
+    return lambda: None
+
 
 class Circuit:
     """Whether a provider is there, as far as all who use it have found out."""
@@ -49,8 +57,9 @@ class Recogniser:
     """One provider's STT: `silence` is what becomes of its streams while nobody speaks.
 
     `permit` is a block in which one stream may be open; entering it waits while the provider's
-    limits allow no more. `is_short` says that they nearly do not. `circuit` is shared by all who
-    use the provider.
+    limits allow no more. `is_short` says that they nearly do not. `lend` is told of a stream that
+    nobody speaks into, and may give it up for somebody who waits; it returns what takes it back.
+    `circuit` is shared by all who use the provider.
     """
 
     def __init__(
@@ -60,12 +69,14 @@ class Recogniser:
         silence: SilencePolicy = _KEEP_OPEN,
         permit: Callable[[], AbstractAsyncContextManager[object]] = contextlib.nullcontext,
         is_short: Callable[[], bool] = lambda: False,
+        lend: Callable[[GiveUp], Callable[[], None]] = _keep,
         circuit: Circuit | None = None,
     ) -> None:
         self.engine = engine
         self.silence = silence
         self.permit = permit
         self.is_short = is_short
+        self.lend = lend
         self.circuit = circuit or Circuit()
 
 

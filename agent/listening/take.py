@@ -75,6 +75,11 @@ class Take:
         return self._recogniser or self._recognisers.choose()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has a stream."""
+        return self._stream is not None
+
+    @property
     def age(self) -> float:
         """How long its stream has been open, in seconds."""
         return self._now() - self._opened_at if self._stream else 0.0

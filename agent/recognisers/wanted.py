@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from livekit.agents import vad
 
-from metering import StreamingTerms
+from metering import StreamingTerms, StreamLimits
 
 from ..errors import DispatchError
 from ..listening.speech_detector import SileroModel
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """What a job process has loaded before its first job, and how its STTs are billed."""
+    """What a job process has loaded before its first job; how its STTs are billed and limited."""
 
     speech_models: Mapping[str, SpeechModel] = field(default_factory=dict)
     vad: vad.VAD | None = None
     speech_detector: SileroModel | None = None
     terms: Mapping[ModelChoice, StreamingTerms] = field(default_factory=dict)
+    limits: Mapping[str, StreamLimits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """The ledger's tables.
 
-Rows are only ever added; but old usage can be pruned, as `prunings` says. A job's status and times
-are derived from its runs, the current rating is the one with the highest revision, and which job
-pays for an instance that several have seen is said by a claim beside the observations. Quantities
-and money are text: SQLite has no decimal type, and its SUM over text or NUMERIC goes through
-floats. People are pseudonyms everywhere but in `people`.
+Rows are only ever added; but old usage can be pruned, as `prunings` says, and what holds for the
+moment (`journal_parts`, `stream_leases`) goes when it is over. A job's status and times are derived
+from its runs, the current rating is the one with the highest revision, and which job pays for an
+instance that several have seen is said by a claim beside the observations. Quantities and money are
+text: SQLite has no decimal type, and its SUM over text or NUMERIC goes through floats. People are
+pseudonyms everywhere but in `people`.
 
 The tables are made by the migrations beside this file; a test holds the two together.
 """
@@ -32,7 +33,7 @@ from typing_extensions import override
 
 from ..usage import format_decimal, format_stamp
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 """The newest migration: a store that says so needs none, and Alembic need not be imported."""
 
 
@@ -243,6 +244,20 @@ journal_parts = Table(
     Column("shipped_at", UtcStamp, nullable=False),
     Index(None, "shipped_at"),
 )
+
+stream_leases = Table(
+    "stream_leases",
+    metadata,
+    Column("provider", String, primary_key=True),
+    Column("lease_id", String, primary_key=True),
+    Column("run_id", String, nullable=False),
+    Column("asked_at", UtcStamp, nullable=False),
+    Column("opened_at", UtcStamp),
+    Column("released_at", UtcStamp),
+    Column("expires_at", UtcStamp, nullable=False),
+)
+"""STT streams that jobs wait for, have open, or opened a moment ago, where a provider limits them;
+see `metering.control.stream_pool`."""
 
 people = Table(
     "people",

@@ -187,6 +187,7 @@ async def test_doctor_finds_nothing_to_do(tallyroom: Tallyroom) -> None:
         "hosting and plan",
         "rates",
         "speech model",
+        "speech limits",
         "data folder",
         "store",
     }

@@ -47,6 +47,11 @@ async def test_a_server_that_is_not_named(monkeypatch: pytest.MonkeyPatch, missi
         ("TALLYROOM_STT", "faster-whisper/nope", "speech model 'nope' is no folder"),
         ("TALLYROOM_STT", f"faster-whisper/{Path(__file__).parent}", "there is no model.bin"),
         ("TALLYROOM_LLM", "foo", "TALLYROOM_LLM='foo' is not provider/model"),
+        (
+            "TALLYROOM_STT_LIMITS",
+            "5/min",
+            "TALLYROOM_STT_LIMITS has '5/min': write provider: limit",
+        ),
         ("TALLYROOM_HOSTING", "moon", "TALLYROOM_HOSTING='moon'"),
         ("TALLYROOM_PLAN", "livekit/gold", "livekit/gold"),
     ],

@@ -230,6 +230,7 @@ async def test_an_older_store_is_upgraded(
 def _make_it_older(connection: Connection) -> None:
     connection.exec_driver_sql("DROP TABLE prunings")
     connection.exec_driver_sql("DROP TABLE statements")
+    connection.exec_driver_sql("DROP TABLE stream_leases")
     connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
 

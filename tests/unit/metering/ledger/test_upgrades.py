@@ -11,6 +11,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import JSON, Connection, bindparam, create_engine, make_url, text
 
+from metering.control.stream_leases import exchange_in_store
+from metering.control.stream_limits import StreamLimits
+from metering.control.stream_pool import Held
 from metering.ledger import database
 from metering.ledger.issued import issued_statements
 from metering.ledger.queries import cost_record
@@ -122,6 +125,47 @@ def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
 ROWS_OF_0002: dict[str, dict[str, Any]] = {
     "prunings": {"job_id": "AJ_1", "pruned_at": ENDED, "instances": 1}
 }
+
+
+ROWS_OF_0003: dict[str, dict[str, Any]] = {
+    "statements": {
+        "number": 1,
+        "statement_id": "2025-03",
+        "book": "cost",
+        "tenant": "acme",
+        "period": "2025-03",
+        "timezone": "UTC",
+        "started_at": "2025-03-01T00:00:00.000Z",
+        "ended_at": "2025-04-01T00:00:00.000Z",
+        "plan": "none",
+        "currency": "USD",
+        "total": "0.001",
+        "issued_at": "2025-04-05T00:00:00.000Z",
+        "figures": "{}",
+        "content": "as it was printed",
+        "groupings": "{}",
+    }
+}
+
+
+async def test_a_store_of_0003_with_data_in_it(store_url: str) -> None:
+    url = make_url(store_url)
+    sync = url if url.get_backend_name() == "sqlite" else url.set(drivername="postgresql+psycopg")
+    engine = create_engine(sync)
+    with engine.begin() as connection:
+        make_store_of("0003", connection)
+        for table, row in (ROWS_OF_0001 | ROWS_OF_0002 | ROWS_OF_0003).items():
+            insert(connection, table, row)
+    limits = StreamLimits(concurrent=1)
+    answer = await exchange_in_store(store_url, "livekit", limits, "run_1", [Held("s1", 0.0)])
+    assert answer.granted == ("s1",)
+    async with Ledger(store_url) as ledger:
+        (issued,) = await issued_statements(ledger)
+        assert (issued.number, issued.total) == (1, Decimal("0.001"))
+        assert (await cost_record(ledger, "AJ_1")).list_cost == Decimal("0.001")
+    with engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == SCHEMA_REVISION
+    engine.dispose()
 
 
 async def test_a_store_of_0002_with_data_in_it(store_url: str) -> None:

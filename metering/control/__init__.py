@@ -1,0 +1,1 @@
+"""What keeps usage within bounds while it happens."""
