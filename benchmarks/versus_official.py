@@ -23,6 +23,7 @@ from pathlib import Path
 
 from agent.speech_model import BUNDLED_MODEL, SpeechModel
 from demo.server import LocalServer
+from demo.speaker import Caption
 from demo.worker_process import WorkerProcess
 
 from .hearing_provider import API_KEY, HeardConnection, marks_in, open_provider
@@ -129,7 +130,7 @@ async def _figures(
         )
         for dispatch in dispatched
     ]
-    waits = [_wait(turn, seen, by_speaker[turn.speaker]) for turn in seen.turns]
+    waits = [wait_for_caption(turn, seen.captions, by_speaker[turn.speaker]) for turn in seen.turns]
     return Figures(
         connection_seconds=sum(one.connection_seconds for one in meeting),
         audio_seconds=sum(one.audio_seconds for one in meeting),
@@ -150,14 +151,19 @@ async def _figures(
     )
 
 
-def _wait(turn: SaidTurn, seen: Seen, connections: Sequence[HeardConnection]) -> float | None:
-    """From a turn's last sample to the caption of the final that came first after it."""
-    after = {final.mark for one in connections for final in one.finals if final.at > turn.ended_at}
+def wait_for_caption(
+    turn: SaidTurn, captions: Sequence[Caption], connections: Sequence[HeardConnection]
+) -> float | None:
+    """From a turn's last sample to the caption of the first final after it, None without one."""
+    finals = [final for one in connections for final in one.finals if final.at > turn.ended_at]
+    if not finals:
+        return None
+    first = min(finals, key=lambda final: final.at)
     return min(
         (
             caption.received_at - turn.ended_at
-            for caption in seen.captions
-            if caption.final and not after.isdisjoint(marks_in(caption.text))
+            for caption in captions
+            if caption.final and first.mark in marks_in(caption.text)
         ),
         default=None,
     )

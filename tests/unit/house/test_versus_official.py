@@ -1,0 +1,186 @@
+"""What the comparison with the official transcriber works out by itself, without a meeting."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from benchmarks.hearing_provider import Final, HeardConnection, Message, marks_in
+from benchmarks.mixed_meeting import OVERLAP_SECONDS, PEOPLE, microphone, turns
+from benchmarks.people import SaidTurn
+from benchmarks.verdict import FIGURES, Figures, judge
+from benchmarks.versus_official import wait_for_caption
+from benchmarks.word_errors import captured, distance, first_captured, received
+from demo.clips import SAMPLE_RATE
+from demo.speaker import Caption
+
+FRAME = 800
+
+
+def _steady(first_at: float, count: int) -> list[Message]:
+    return [Message(first_at + number * 0.05, FRAME) for number in range(count)]
+
+
+def _connection(*messages: Message, finals: tuple[Final, ...] = ()) -> HeardConnection:
+    audio = np.concatenate(
+        [np.full(message.samples, number, np.int16) for number, message in enumerate(messages)]
+    )
+    return HeardConnection(0.0, 100.0, messages, finals, audio)
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(60.0, 6), (600.0, 63)])
+def test_somebody_speaks_all_the_time_and_nobody_twice_running(seconds: float, count: int) -> None:
+    spoken = turns(seconds)
+    assert len(spoken) == count
+    assert {turn.speaker for turn in spoken} == {person.identity for person in PEOPLE}
+    assert all(one.speaker != other.speaker for one, other in pairwise(spoken))
+    gaps = [round(after.begins - before.ends, 6) for before, after in pairwise(spoken)]
+    assert gaps == [
+        -OVERLAP_SECONDS if number % 3 == 2 else 0.0 for number in range(1, len(spoken))
+    ]
+    assert spoken[-1].ends >= seconds - OVERLAP_SECONDS
+
+
+def test_microphones_hear_the_same_at_every_run() -> None:
+    spoken = turns(60.0)
+    for person in PEOPLE:
+        heard = microphone(person, spoken, 63.0)
+        assert len(heard) == 63 * SAMPLE_RATE
+        assert np.array_equal(heard, microphone(person, spoken, 63.0))
+
+
+def test_a_fan_is_always_heard_and_a_keyboard_in_silence() -> None:
+    spoken = turns(60.0)
+    heard = {person.identity: microphone(person, spoken, 63.0) for person in PEOPLE}
+    silent = slice(round(62.0 * SAMPLE_RATE), None)
+    assert [identity for identity, sound in heard.items() if sound[silent].any()] == ["dan-fan"]
+    typed = next(turn for turn in spoken if turn.speaker == "fay-keyboard")
+    middle = round(typed.begins / 2) * SAMPLE_RATE
+    assert heard["fay-keyboard"][middle : middle + SAMPLE_RATE].any()
+
+
+def test_audio_was_captured_when_it_came_but_for_a_burst_of_what_was_kept() -> None:
+    burst = [Message(10.0, FRAME)] * 10
+    places = captured([*burst, *_steady(10.05, 60)])
+    assert [place for _, place in places] == [FRAME * number for number in range(70)]
+    assert places[0][0] == pytest.approx(9.5)
+    assert places[-1][0] == pytest.approx(10.05 + 59 * 0.05 - 0.05)
+
+
+def test_silence_that_a_client_adds_at_the_end_does_not_move_what_came_before() -> None:
+    places = captured([*_steady(10.0, 100), *[Message(14.95, FRAME)] * 10])
+    assert places[0][0] == pytest.approx(9.95)
+
+
+def test_audio_after_a_pause_is_placed_after_it() -> None:
+    places = captured([*_steady(10.0, 60), *_steady(20.0, 60)])
+    assert places[59][0] == pytest.approx(12.9)
+    assert places[60][0] == pytest.approx(19.95)
+
+
+def test_a_turn_gets_what_was_sent_of_its_time() -> None:
+    connection = _connection(*_steady(10.05, 100))
+    audio = received([connection], 11.0, 12.0)
+    assert len(audio) == 20 * FRAME
+    assert (audio[0], audio[-1]) == (20, 39)
+    assert len(received([], 11.0, 12.0)) == 0
+
+
+def test_the_first_sound_heard_is_that_of_any_connection() -> None:
+    later, sooner = _connection(*_steady(12.0, 9)), _connection(*_steady(11.0, 9))
+    assert first_captured([later, sooner]) == pytest.approx(10.95)
+    assert first_captured([]) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "errors"),
+    [
+        ("it was the best", "it was the best", 0),
+        ("it was the best", "it was best", 1),
+        ("it was the best", "it was the very best", 1),
+        ("it was the best", "it is the worst", 2),
+        ("it was the best", "", 4),
+        ("", "hallucinated words", 2),
+    ],
+)
+def test_word_errors(said: str, heard: str, errors: int) -> None:
+    assert distance(said.split(), heard.split()) == errors
+
+
+def _caption(text: str, at: float, *, final: bool = True) -> Caption:
+    return Caption("SG", "TR", "ada", text, final, at)
+
+
+def test_a_turn_waits_for_the_first_final_after_its_end() -> None:
+    turn = SaidTurn("ada", "words", 10.0, 20.0)
+    finals = (Final("utterance1", 15.0), Final("utterance2", 20.4), Final("utterance3", 25.0))
+    captions = [
+        _caption("utterance1 and", 15.1),
+        _caption("utterance2 and", 20.2, final=False),
+        _caption("utterance3 and", 25.1),
+        _caption("utterance2 and", 20.5),
+    ]
+    connection = _connection(*_steady(10.0, 9), finals=finals)
+    assert wait_for_caption(turn, captions, [connection]) == pytest.approx(0.5)
+    assert wait_for_caption(turn, captions[:1], [connection]) is None
+    assert marks_in("utterance2 and 3 seconds") == ["utterance2"]
+
+
+OFFICIAL = Figures(
+    connection_seconds=400.0,
+    audio_seconds=400.0,
+    cpu_seconds=20.0,
+    memory_bytes=500e6,
+    final_to_caption=(0.04, 0.06),
+    speech_to_caption=(0.4, 0.5),
+    finals_without_caption=0,
+    turns_without_caption=0,
+    word_error_rate=0.1,
+    dispatch_to_seen=(0.3, 0.4),
+    dispatch_to_heard=(0.3, 0.4),
+    never_heard=0,
+)
+
+
+def test_what_is_just_within_its_bound_passes() -> None:
+    ours = dataclasses.replace(
+        OFFICIAL,
+        connection_seconds=80.0,
+        audio_seconds=80.0,
+        cpu_seconds=10.0,
+        final_to_caption=(0.02, 0.03),
+    )
+    verdicts = judge([OFFICIAL], [ours])
+    assert [verdict.figure for verdict in verdicts] == list(FIGURES)
+    assert {verdict.row()[-1] for verdict in verdicts} == {"PASS"}
+    assert verdicts[0].row() == [
+        "STT billed by connection",
+        "400.0 s",
+        "80.0 s",
+        "0.200",
+        "0.2",
+        "PASS",
+    ]
+
+
+def test_what_is_just_over_its_bound_fails_by_name() -> None:
+    worse = dataclasses.replace(
+        OFFICIAL, connection_seconds=80.1, audio_seconds=80.0, finals_without_caption=1
+    )
+    missed = [verdict.figure.name for verdict in judge([OFFICIAL], [worse]) if not verdict.holds]
+    assert missed == [
+        "STT billed by connection",
+        "CPU",
+        "final to caption, p50",
+        "final to caption, p95",
+        "finals without caption",
+    ]
+
+
+def test_one_slow_run_is_no_verdict() -> None:
+    slow = dataclasses.replace(OFFICIAL, cpu_seconds=90.0)
+    cpu = judge([OFFICIAL], [OFFICIAL, slow, OFFICIAL])[2]
+    assert (cpu.figure.name, cpu.ours, cpu.ratio) == ("CPU", 20.0, 1.0)
