@@ -74,4 +74,5 @@ async def test_a_killed_worker_and_job_are_settled_by_the_next_worker(
         "agent_session",
         "participant_connection",
         "downstream_data",
+        "stt_listening",
     }
