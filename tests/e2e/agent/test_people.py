@@ -25,10 +25,9 @@ async def test_people_see_an_agent_that_listens(
     async with Speaker(livekit_server, room_name, "alice") as alice:
         job_id = await tallyroom.dispatch(room_name)
         agents = alice.room.remote_participants
-        attributes = await until(
-            lambda: (agent := agents.get(f"agent-{job_id}")) and agent.attributes
-        )
-        await until(lambda: "lk.agent.state" in attributes)
+        agent = await until(lambda: agents.get(f"agent-{job_id}"))
+        await until(lambda: "lk.agent.state" in agent.attributes)
+        attributes = agent.attributes
     assert attributes["lk.agent.state"] == "listening"
     assert attributes["tallyroom.job_id"] == job_id
 
