@@ -38,6 +38,7 @@ from .load import load_function
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
+from .retention import attach_retention
 from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
 
@@ -104,6 +105,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
         on_session_end=on_session_end,
     )
     attach_sweeper(server)
+    attach_retention(server)
     keep_room_names_out(server, loggers="")
     return server
 

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
+from .retention import Retention
 
 
 class Hosting(StrEnum):
@@ -26,7 +27,8 @@ class MeterSettings(BaseSettings):
     """Where measurements go and how they are priced.
 
     Environment variables carry the prefix `TALLYROOM_`; `livekit_url` is LiveKit's own
-    `LIVEKIT_URL`. `grace_days` is how long after a month's end its statement stays a draft.
+    `LIVEKIT_URL`. `grace_days` is how long after a month's end its statement stays a draft,
+    `retention_days` how long names are kept, see `Retention`.
     """
 
     model_config = SettingsConfigDict(
@@ -39,6 +41,7 @@ class MeterSettings(BaseSettings):
     plan: str | None = None
     rates: Path | None = None
     grace_days: int = Field(default=3, ge=0, le=365)
+    retention_days: str = ""
     livekit_url: str = Field(default="", validation_alias="LIVEKIT_URL")
 
     @field_validator("livekit_url")
@@ -46,6 +49,12 @@ class MeterSettings(BaseSettings):
     def _check_url(cls, url: str) -> str:
         urlsplit(url)
         return url
+
+    @field_validator("retention_days")
+    @classmethod
+    def _check_retention(cls, text: str) -> str:
+        Retention.parse(text)
+        return text
 
     @classmethod
     def load(cls) -> Self:
@@ -61,6 +70,11 @@ class MeterSettings(BaseSettings):
             name = str(first["loc"][0]) if first["loc"] else "settings"
             variable = name if name.isupper() else f"TALLYROOM_{name.upper()}"
             raise SettingsError(f"{variable}={first['input']!r}: {first['msg']}") from None
+
+    @property
+    def retention(self) -> Retention:
+        """How long words and names are kept."""
+        return Retention.parse(self.retention_days)
 
     @property
     def data_path(self) -> Path:

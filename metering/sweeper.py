@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tallyroom.metering")
 
 INTERVAL_SECONDS = 60.0
+RETAIN_SECONDS = 3600.0
 
 
 async def sweep_forever(interval_seconds: float = INTERVAL_SECONDS) -> None:
@@ -84,6 +85,22 @@ async def ship_forever() -> None:
     await _repeat(lambda: in_own_loop(ship), shipping.SHIP_SECONDS, Operation.SHIP)
 
 
+async def retain_forever() -> None:
+    """Forget names whose time is over, each hour; where they are kept forever, return at once."""
+    try:
+        if MeterSettings.load().retention.is_forever:
+            return
+    except MeteringError:
+        return  # The sweep, beside this, says what is wrong with the settings.
+    retaining = await asyncio.to_thread(importlib.import_module, "metering.upkeep.retain")
+
+    async def retain() -> None:
+        settings = MeterSettings.load()
+        await in_own_loop(lambda: retaining.retain(settings))
+
+    await _repeat(retain, RETAIN_SECONDS, Operation.RETAIN)
+
+
 async def _repeat(
     work: Callable[[], Awaitable[Any]], interval_seconds: float, operation: Operation
 ) -> None:
@@ -107,14 +124,14 @@ async def _repeat(
 
 
 def attach_sweeper(server: AgentServer) -> None:
-    """Let a worker sweep, and ship where the store is shared, for as long as it runs.
+    """Let a worker sweep, ship where the store is shared, and forget names whose time is over.
 
     What the meter logs in it no longer carries the room's name.
     """
     tasks: set[asyncio.Task[None]] = set()
 
     def start() -> None:
-        for work in (sweep_forever, ship_forever):
+        for work in (sweep_forever, ship_forever, retain_forever):
             task = asyncio.get_running_loop().create_task(work(), name=f"tallyroom-{work.__name__}")
             tasks.add(task)
             task.add_done_callback(tasks.discard)

@@ -27,12 +27,15 @@ PUBLIC_MODULES = {
         "print_forgotten",
         "tell_missing",
     },
+    "metering.commands.upkeep": {"Before", "DryRun", "PruneWhat", "prune", "retained"},
     "metering.ledger.queries": {"list_jobs"},
     "metering.ledger.store": {"Ledger"},
     "metering.pricing.loading": {"load_card"},
     "metering.pricing.plans": {"find_plan", "load_plans"},
+    "metering.retention": {"Retention"},
     "metering.sweeping": {"running"},
     "metering.upkeep.forget": {"Forgotten", "Kind", "forget"},
+    "metering.upkeep.prune": {"What"},
     "metering.upkeep.scrubbing": {"FORGOTTEN", "REMOVED", "Scrub"},
 }
 """What the command line uses besides `metering`'s own names; a job uses none of it."""
