@@ -24,6 +24,7 @@ from metering import (
     RunInfo,
     StreamingTerms,
     StreamLimits,
+    WebhookEvent,
     attach_sweeper,
     keep_room_names_out,
     record_declined,
@@ -54,6 +55,7 @@ _PRELOADED = (f"{__package__}.preloaded", "metering.preloaded")
 _NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 """LiveKit would load a model of 230 MB that tells when an agent may answer; this one never does."""
 
+_METER = "meter"
 _SESSION = "session"
 _WARM = "warm"
 
@@ -192,6 +194,8 @@ async def entrypoint(ctx: JobContext) -> None:
         session = TranscriptionSession(ctx, request, recognition, meter, settings.transcripts_path)
         ctx.proc.userdata[_SESSION] = session
         await session.start()
+        ctx.proc.userdata[_METER] = meter
+        await meter.announce(WebhookEvent.STARTED)
     except TranscriberError as error:
         logger.error("the job cannot go on: %s", error)
         meter.fail(str(error))
@@ -204,8 +208,11 @@ async def on_session_end(ctx: JobContext) -> None:
     A job that ends because the server took it for gone asks for another.
     """
     session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
+    meter: JobMeter | None = ctx.proc.userdata.pop(_METER, None)
     if session:
         cut_off = session.is_cut_off
         await session.finish()
+        if meter:
+            await meter.announce(WebhookEvent.ENDED)
         if cut_off:
             await come_back(ctx, AgentSettings.load())

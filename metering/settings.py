@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
@@ -28,7 +28,8 @@ class MeterSettings(BaseSettings):
 
     Environment variables carry the prefix `TALLYROOM_`; `livekit_url` is LiveKit's own
     `LIVEKIT_URL`. `grace_days` is how long after a month's end its statement stays a draft,
-    `retention_days` how long names are kept, see `Retention`.
+    `retention_days` how long names are kept, see `Retention`. `webhook_url` is who is told of
+    meetings, one URL or several, and `webhook_secret` what that is signed with.
     """
 
     model_config = SettingsConfigDict(
@@ -42,6 +43,8 @@ class MeterSettings(BaseSettings):
     rates: Path | None = None
     grace_days: int = Field(default=3, ge=0, le=365)
     retention_days: str = ""
+    webhook_url: str = ""
+    webhook_secret: SecretStr = SecretStr("")
     livekit_url: str = Field(default="", validation_alias="LIVEKIT_URL")
 
     @field_validator("livekit_url")
@@ -85,6 +88,11 @@ class MeterSettings(BaseSettings):
     def journals_path(self) -> Path:
         """Where runs keep their journals until they are settled."""
         return self.data_path / "journals"
+
+    @property
+    def outbox_path(self) -> Path:
+        """Where what is owed to other systems is kept."""
+        return self.data_path / "outbox"
 
     @property
     def ledger_url(self) -> str:

@@ -1,8 +1,9 @@
 """What a worker does for the jobs of its machine, and for those of machines that have gone.
 
 It settles what dead jobs left behind, at its start and each minute. Where the store is shared it
-also ships the journals of living jobs, every few seconds. And it says how that goes: whether
-metering works is a metric and a line in the log.
+also ships the journals of living jobs, every few seconds. It sends what is owed to others, and
+forgets what is kept no longer. And it says how that goes: whether metering works is a metric and a
+line in the log.
 """
 
 from __future__ import annotations
@@ -101,6 +102,16 @@ async def retain_forever() -> None:
     await _repeat(retain, RETAIN_SECONDS, Operation.RETAIN)
 
 
+async def deliver_forever() -> None:
+    """Send what is owed to the receivers of webhooks; where there are none, return at once."""
+    webhooks = await asyncio.to_thread(importlib.import_module, "metering.webhooks.delivery")
+    try:
+        await webhooks.deliver_all_forever(MeterSettings.load())
+    except MeteringError as error:
+        health.failed(Operation.DELIVER)
+        logger.error("no webhook is sent: %s", error)
+
+
 async def _repeat(
     work: Callable[[], Awaitable[Any]], interval_seconds: float, operation: Operation
 ) -> None:
@@ -124,14 +135,15 @@ async def _repeat(
 
 
 def attach_sweeper(server: AgentServer) -> None:
-    """Let a worker sweep, ship where the store is shared, and forget names whose time is over.
+    """Let a worker sweep, ship where the store is shared, forget names whose time is over, and
+    send webhooks.
 
     What the meter logs in it no longer carries the room's name.
     """
     tasks: set[asyncio.Task[None]] = set()
 
     def start() -> None:
-        for work in (sweep_forever, ship_forever, retain_forever):
+        for work in (sweep_forever, ship_forever, retain_forever, deliver_forever):
             task = asyncio.get_running_loop().create_task(work(), name=f"tallyroom-{work.__name__}")
             tasks.add(task)
             task.add_done_callback(tasks.discard)

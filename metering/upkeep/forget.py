@@ -35,7 +35,7 @@ from ..outbox import Outbox
 from ..settings import MeterSettings
 from ..sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER, sweep
 from .archive import JOURNALS, OUTBOX, STORE, ArchiveWriter, unpack
-from .backup import OUTBOX_FOLDER, known_backups
+from .backup import known_backups
 from .prune import journal_head, told_by
 from .scrubbing import Scrub
 
@@ -127,7 +127,7 @@ async def forget(
         BackupError: a backup cannot be read or rewritten.
     """
     whom = _Whom(kind, id_, frozenset(also_jobs), frozenset(also_named))
-    here = _Place(settings.ledger_url, settings.journals_path, settings.data_path / OUTBOX_FOLDER)
+    here = _Place(settings.ledger_url, settings.journals_path, settings.outbox_path)
     await sweep(settings)
     whom, total = await _forget_in(here, whom, lives=True)
     total.names = sorted(whom.names)
@@ -149,7 +149,7 @@ async def forget_old(settings: MeterSettings, job_ids: Sequence[str]) -> Forgott
     Raises:
         MeteringError: as `forget`.
     """
-    here = _Place(settings.ledger_url, settings.journals_path, settings.data_path / OUTBOX_FOLDER)
+    here = _Place(settings.ledger_url, settings.journals_path, settings.outbox_path)
     whom = _Whom(Kind.MEETING, job_ids[0], frozenset(job_ids), frozenset())
     return (await _forget_in(here, whom, lives=True, whole=False))[1]
 

@@ -36,6 +36,7 @@ PUBLIC_MODULES = {
     "metering.sweeping": {"running"},
     "metering.upkeep.forget": {"Forgotten", "Kind", "forget"},
     "metering.upkeep.prune": {"What"},
+    "metering.webhooks.endpoints": {"endpoints"},
     "metering.upkeep.scrubbing": {"FORGOTTEN", "REMOVED", "Scrub"},
 }
 """What the command line uses besides `metering`'s own names; a job uses none of it."""
