@@ -22,6 +22,7 @@ from metering import JobMeter
 from .captions import Captions
 from .errors import TranscriptError
 from .listening.listener import Interim, Listener, Speaker
+from .presence import appear
 from .recognition import Recognition
 from .request import TranscriptionRequest
 from .segments import Gap, Meeting, Segment
@@ -75,6 +76,7 @@ class TranscriptionSession:
         self._timers: list[asyncio.TimerHandle] = []
         self._alone_timer: asyncio.TimerHandle | None = None
         self._finished = False
+        self._appearing: asyncio.Task[None] | None = None
         self._away_since: float | None = None
         self._back_at: float | None = None
         self._is_leaving = False
@@ -94,6 +96,7 @@ class TranscriptionSession:
         room.on("participant_connected", self._on_person)
         room.on("participant_disconnected", self._on_person_gone)
         await self._ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+        self._appearing = asyncio.create_task(appear(room), name="tallyroom-appear")
         self._began = time.monotonic()
         self._transcript = self._open_transcript()
         self._is_listening = True
@@ -134,6 +137,8 @@ class TranscriptionSession:
         self._finished = True
         for timer in self._timers:
             timer.cancel()
+        if self._appearing:
+            self._appearing.cancel()
         await self._hear_out()
         self._on_reconnected()
         if self._transcript is None:

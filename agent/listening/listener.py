@@ -28,7 +28,7 @@ from .timeline import Timeline
 logger = logging.getLogger("tallyroom.agent")
 
 SAMPLE_RATE = 16_000
-FRAME_MS = 50
+FRAME_MS = 100
 KEPT_SECONDS = 900.0
 """How much of a track's audio is kept until it has been put into words; the oldest goes first."""
 STALL_SECONDS = 0.6
