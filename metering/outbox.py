@@ -108,7 +108,7 @@ class Outbox:
 
     def waiting(self, destination: str) -> list[Item]:
         """What is owed to a destination, oldest first."""
-        return [_read(path, destination) for path in self._files(self._place(destination))]
+        return self._items(self._place(destination), destination)
 
     def destinations(self) -> list[str]:
         """To whom something is or was owed."""
@@ -120,8 +120,7 @@ class Outbox:
 
     def rejected(self, destination: str) -> list[Item]:
         """What a destination would not take, oldest first."""
-        place = self._place(destination)
-        return [_read(path, destination) for path in self._files(place / "rejected")]
+        return self._items(self._place(destination) / "rejected", destination)
 
     def retry(self, destination: str) -> int:
         """Owe again what was put aside, before whatever came later; returns how much that was.
@@ -240,6 +239,17 @@ class Outbox:
                 f"destination {destination!r} must be lowercase letters, digits, dots and dashes"
             )
         return self._folder / destination
+
+    def _items(self, place: Path, destination: str) -> list[Item]:
+        items = []
+        for path in self._files(place):
+            try:
+                items.append(_read(path, destination))
+            except OutboxError:
+                # It may have been delivered meanwhile.
+                if path.exists():
+                    raise
+        return items
 
     def _files(self, place: Path) -> list[Path]:
         return sorted(place.glob(f"*{_SUFFIX}"))

@@ -183,6 +183,30 @@ async def test_it_goes_on_delivering_after_failures(outbox: Outbox) -> None:
     assert [item.key for item in receiver.taken] == ["one"]
 
 
+def test_what_is_delivered_while_it_is_listed_is_left_out(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owe(outbox, "one", "two")
+    read_text = Path.read_text
+
+    def read(path: Path, *arguments: str) -> str:
+        if '"one"' in (text := read_text(path, *arguments)):
+            path.unlink()
+            raise FileNotFoundError(path)
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert [item.key for item in outbox.waiting("webhook")] == ["two"]
+
+
+def test_what_cannot_be_read_is_said(outbox: Outbox, tmp_path: Path) -> None:
+    owe(outbox, "one")
+    (path,) = (tmp_path / "outbox" / "webhook").glob("*.json")
+    path.write_text("{")
+    with pytest.raises(OutboxError, match="cannot read"):
+        outbox.waiting("webhook")
+
+
 @pytest.mark.parametrize("destination", ["", "../etc", "UPPER", "a/b", "x" * 65, ".hidden"])
 def test_a_destination_is_a_plain_name(outbox: Outbox, destination: str) -> None:
     with pytest.raises(OutboxError, match="destination"):
