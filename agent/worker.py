@@ -24,6 +24,7 @@ from metering import (
     RunInfo,
     StreamingTerms,
     StreamLimits,
+    WebhookEvent,
     attach_sweeper,
     keep_room_names_out,
     record_declined,
@@ -38,6 +39,7 @@ from .load import load_function
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
+from .retention import attach_retention
 from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
 
@@ -53,6 +55,7 @@ _PRELOADED = (f"{__package__}.preloaded", "metering.preloaded")
 _NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 """LiveKit would load a model of 230 MB that tells when an agent may answer; this one never does."""
 
+_METER = "meter"
 _SESSION = "session"
 _WARM = "warm"
 
@@ -104,6 +107,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
         on_session_end=on_session_end,
     )
     attach_sweeper(server)
+    attach_retention(server)
     keep_room_names_out(server, loggers="")
     return server
 
@@ -190,6 +194,8 @@ async def entrypoint(ctx: JobContext) -> None:
         session = TranscriptionSession(ctx, request, recognition, meter, settings.transcripts_path)
         ctx.proc.userdata[_SESSION] = session
         await session.start()
+        ctx.proc.userdata[_METER] = meter
+        await meter.announce(WebhookEvent.STARTED)
     except TranscriberError as error:
         logger.error("the job cannot go on: %s", error)
         meter.fail(str(error))
@@ -202,8 +208,11 @@ async def on_session_end(ctx: JobContext) -> None:
     A job that ends because the server took it for gone asks for another.
     """
     session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
+    meter: JobMeter | None = ctx.proc.userdata.pop(_METER, None)
     if session:
         cut_off = session.is_cut_off
         await session.finish()
+        if meter:
+            await meter.announce(WebhookEvent.ENDED)
         if cut_off:
             await come_back(ctx, AgentSettings.load())

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .usage import Certainty as Certainty
     from .usage import Meter as Meter
     from .usage import Usage as Usage
+    from .webhooks.events import WebhookEvent as WebhookEvent
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ _HOMES = {
     "StreamLimits": "control.stream_limits",
     "StreamingTerms": "stream_billing",
     "Usage": "usage",
+    "WebhookEvent": "webhooks.events",
     "attach_sweeper": "sweeper",
     "keep_room_names_out": "log_privacy",
     "record_declined": "job_meter",
