@@ -22,6 +22,7 @@ from metering import JobMeter
 from .captions import Captions
 from .errors import TranscriptError
 from .listening.listener import Interim, Listener, Speaker
+from .observers import MeetingObserver, Observers
 from .presence import appear
 from .recognition import Recognition
 from .request import TranscriptionRequest
@@ -60,6 +61,7 @@ class TranscriptionSession:
         recognition: Recognition,
         meter: JobMeter,
         transcripts: Path,
+        observers: Iterable[MeetingObserver] = (),
     ) -> None:
         self._ctx = ctx
         self._room = ctx.room
@@ -68,6 +70,7 @@ class TranscriptionSession:
         self._voices: defaultdict[str, Voices] = defaultdict(Voices)
         self._meter = meter
         self._transcripts = transcripts
+        self._observers = Observers(observers)
         self._captions = Captions(ctx.room) if request.captions else None
         self._transcript: TranscriptWriter | None = None
         self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
@@ -98,7 +101,12 @@ class TranscriptionSession:
         await self._ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
         self._appearing = asyncio.create_task(appear(room), name="tallyroom-appear")
         self._began = time.monotonic()
-        self._transcript = self._open_transcript()
+        meeting = self._meeting()
+        self._transcript = self._open_transcript(meeting)
+        if self._transcript:
+            await self._observers.on_start(self._transcript.meeting, self._transcript.said_before)
+        else:
+            await self._observers.on_start(meeting, ())
         self._is_listening = True
         for participant in room.remote_participants.values():
             for publication in participant.track_publications.values():
@@ -107,14 +115,16 @@ class TranscriptionSession:
         if self._request.leave_after_minutes:
             self._leave_in(self._request.leave_after_minutes * 60, "time is up")
 
-    def _open_transcript(self) -> TranscriptWriter | None:
-        meeting = Meeting(
+    def _meeting(self) -> Meeting:
+        return Meeting(
             job_id=self._ctx.job.id,
             title=self._request.title,
             room_name=self._room.name,
             started_at=self._meter.now(),
             tenant=self._request.tenant,
         )
+
+    def _open_transcript(self, meeting: Meeting) -> TranscriptWriter | None:
         try:
             return TranscriptWriter(self._transcripts / meeting.job_id, meeting)
         except TranscriptError as error:
@@ -147,6 +157,10 @@ class TranscriptionSession:
             await self._transcript.finish(self._request.transcript_formats)
         except TranscriptError as error:
             logger.error("the transcript's files are not written: %s", error)
+
+    async def conclude(self) -> None:
+        """After `finish`: let the observers do what is left for the end, which can take minutes."""
+        await self._observers.on_end()
 
     async def _hear_out(self) -> None:
         """The last words of everyone, as far as they come in time."""
@@ -248,6 +262,9 @@ class TranscriptionSession:
 
     async def _on_segment(self, segment: Segment) -> None:
         """At once to the room and to the disk: neither waits for the other."""
+        self._observers.on_segment(
+            self._transcript.on_clock(segment) if self._transcript else segment
+        )
         await asyncio.gather(self._caption(segment, final=True), self._write_down(segment))
 
     def _on_gap(self, gap: Gap) -> None:

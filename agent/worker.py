@@ -199,7 +199,8 @@ async def entrypoint(ctx: JobContext) -> None:
 async def on_session_end(ctx: JobContext) -> None:
     """While the room is still there: hear the last words out, and write the transcript.
 
-    A job that ends because the server took it for gone asks for another.
+    A job that ends because the server took it for gone asks for another, before anything that
+    takes longer.
     """
     session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
     if session:
@@ -207,3 +208,4 @@ async def on_session_end(ctx: JobContext) -> None:
         await session.finish()
         if cut_off:
             await come_back(ctx, AgentSettings.load())
+        await session.conclude()
