@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import SettingsError
+from .manners.wording import DEFAULT_NOTICE, MAX_NOTICE_CHARACTERS
 
 NONE = "none"
 _DEEPGRAM = "deepgram/nova-3"
@@ -64,6 +65,7 @@ class AgentSettings(BaseSettings):
     stt_fallbacks: Annotated[tuple[str, ...], NoDecode] = ()
     stt_limits: str = ""
     send_audio: SendAudio = SendAudio.SPEECH
+    notice: str = Field(default=DEFAULT_NOTICE, max_length=MAX_NOTICE_CHARACTERS)
     llm: str = NONE
     tts: str = NONE
     data_dir: Path = Path("data")

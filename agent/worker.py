@@ -30,15 +30,18 @@ from metering import (
     streaming_terms,
 )
 
+from .chat import Chat
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
 from .limits import limits_in_force
 from .load import load_function
+from .manners.notice import Notice, notice_of
+from .observers import MeetingObserver
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
-from .session import TranscriptionSession
+from .session import HEARD_KINDS, TranscriptionSession
 from .settings import AgentSettings, ModelChoice
 
 logger = logging.getLogger("tallyroom.agent")
@@ -187,13 +190,30 @@ async def entrypoint(ctx: JobContext) -> None:
             watch=meter.watch,
             run_id=meter.info.run_id,
         )
-        session = TranscriptionSession(ctx, request, recognition, meter, settings.transcripts_path)
+        session = TranscriptionSession(
+            ctx,
+            request,
+            recognition,
+            meter,
+            settings.transcripts_path,
+            observers=observers(ctx, settings, request),
+        )
         ctx.proc.userdata[_SESSION] = session
         await session.start()
     except TranscriberError as error:
         logger.error("the job cannot go on: %s", error)
         meter.fail(str(error))
         ctx.shutdown(str(error))
+
+
+def observers(
+    ctx: JobContext, settings: AgentSettings, request: TranscriptionRequest
+) -> list[MeetingObserver]:
+    """What takes part in a meeting besides captions and transcript, in the order they are told."""
+    chosen: list[MeetingObserver] = []
+    if notice := notice_of(settings, request):
+        chosen.append(Notice(ctx.room, Chat(ctx.room), notice, HEARD_KINDS))
+    return chosen
 
 
 async def on_session_end(ctx: JobContext) -> None:
