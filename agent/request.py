@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from .errors import DispatchError
 from .manners.wording import MAX_NOTICE_CHARACTERS
-from .settings import SendAudio
+from .settings import RecordedAs, SendAudio
 
 MAX_METADATA_BYTES = 64 * 1024
 MAX_IDENTITIES = 200
@@ -87,8 +87,8 @@ class TranscriptionRequest(BaseModel):
     voices on one microphone apart: on everybody's, or on those of the identities that are listed.
     `numerals` asks for numbers as digits or as words; None leaves them to the provider.
     `opt_out` are people who must not be heard. `notice` is what people are told of it all, true for
-    what the worker has, false for nothing. `send_audio` is as the worker has it where it is not
-    given. `leave_after_minutes` ends the job that long after it joined,
+    what the worker has, false for nothing. `record` has LiveKit Egress record the room, or each microphone.
+    `send_audio` is as the worker has it where it is not given. `leave_after_minutes` ends the job that long after it joined,
     `leave_when_alone_seconds` that long after the last person left.
     """
 
@@ -107,6 +107,7 @@ class TranscriptionRequest(BaseModel):
     opt_out: tuple[Identity, ...] = Field(default=(), max_length=MAX_IDENTITIES)
     notice: Annotated[str, StringConstraints(max_length=MAX_NOTICE_CHARACTERS)] | StrictBool = True
     send_audio: SendAudio | None = None
+    record: RecordedAs | None = None
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0

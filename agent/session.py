@@ -26,6 +26,7 @@ from .listening.listener import Interim, Listener, Speaker
 from .manners.leaving import Leaving
 from .manners.opt_out import OPT_OUT_ATTRIBUTE, has_opted_out
 from .observers import MeetingObserver, Observers
+from .people import HEARD_KINDS
 from .presence import appear
 from .recognition import Recognition
 from .request import TranscriptionRequest
@@ -42,16 +43,6 @@ CUT_OFF_SECONDS = 20.0
 """The server ends the job of an agent that it has lost when it can tell its worker again."""
 LAST_WORDS_SECONDS = 25.0
 """How long the words that were said last may take at the end, where STT is slow or away."""
-
-HEARD_KINDS = frozenset(
-    {
-        rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
-        rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
-        rtc.ParticipantKind.PARTICIPANT_KIND_INGRESS,
-        rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
-    }
-)
-"""People, however they come in; agents and recorders are not listened to."""
 
 
 class TranscriptionSession:

@@ -26,6 +26,15 @@ class SendAudio(StrEnum):
     """All of it, through one stream for as long as they are there."""
 
 
+class RecordedAs(StrEnum):
+    """What is recorded."""
+
+    ROOM = "room"
+    """Everybody mixed, in one file: encoded by Egress, and billed as transcoding."""
+    TRACKS = "tracks"
+    """Each person's microphone as it is, in a file of its own."""
+
+
 class ModelChoice(NamedTuple):
     """A `provider/model` setting in its two parts; a model may have slashes of its own."""
 
@@ -66,6 +75,13 @@ class AgentSettings(BaseSettings):
     stt_limits: str = ""
     send_audio: SendAudio = SendAudio.SPEECH
     notice: str = Field(default=DEFAULT_NOTICE, max_length=MAX_NOTICE_CHARACTERS)
+    recording_path: str = ""
+    recording_s3_bucket: str = ""
+    recording_s3_region: str = ""
+    recording_s3_endpoint: str = ""
+    recording_s3_access_key: SecretStr = SecretStr("")
+    recording_s3_secret: SecretStr = SecretStr("")
+    moderation: str = ""
     llm: str = NONE
     tts: str = NONE
     data_dir: Path = Path("data")

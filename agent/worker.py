@@ -37,11 +37,17 @@ from .errors import DispatchError, SettingsError, TranscriberError
 from .limits import limits_in_force
 from .load import load_function
 from .manners.notice import Notice, notice_of
+from .manners.opt_out import has_opted_out
+from .moderation import Moderation, load_hook
 from .observers import MeetingObserver
+from .people import HEARD_KINDS
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
+from .recording.egress import RoomEgress
+from .recording.recording import Recording
 from .request import TranscriptionRequest
-from .session import HEARD_KINDS, TranscriptionSession
+from .server_api import server_api
+from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
 
 logger = logging.getLogger("tallyroom.agent")
@@ -196,7 +202,7 @@ async def entrypoint(ctx: JobContext) -> None:
             recognition,
             meter,
             settings.transcripts_path,
-            observers=observers(ctx, settings, request),
+            observers=observers(ctx, settings, request, meter),
         )
         ctx.proc.userdata[_SESSION] = session
         await session.start()
@@ -207,12 +213,29 @@ async def entrypoint(ctx: JobContext) -> None:
 
 
 def observers(
-    ctx: JobContext, settings: AgentSettings, request: TranscriptionRequest
+    ctx: JobContext, settings: AgentSettings, request: TranscriptionRequest, meter: JobMeter
 ) -> list[MeetingObserver]:
     """What takes part in a meeting besides captions and transcript, in the order they are told."""
     chosen: list[MeetingObserver] = []
+    chat = Chat(ctx.room)
     if notice := notice_of(settings, request):
-        chosen.append(Notice(ctx.room, Chat(ctx.room), notice, HEARD_KINDS))
+        chosen.append(Notice(ctx.room, chat, notice, HEARD_KINDS))
+    if settings.moderation:
+        folder = settings.transcripts_path / ctx.job.id
+        chosen.append(Moderation(load_hook(settings.moderation), folder))
+    chosen.append(
+        Recording(
+            ctx.room,
+            RoomEgress(ctx.room.name, settings, lambda: server_api(settings)),
+            request.record,
+            metered=meter.egress,
+            may_record=lambda person: (
+                person.kind in HEARD_KINDS
+                and not has_opted_out(person.identity, person.attributes, request.opt_out)
+            ),
+            tell=chat.say,
+        )
+    )
     return chosen
 
 
