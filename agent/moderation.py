@@ -17,6 +17,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import ModerationError
 from .observers import MeetingObserver
@@ -52,12 +53,13 @@ def load_hook(name: str) -> Moderate:
     if not (module and colon and function):
         raise ModerationError(f"TALLYROOM_MODERATION={name!r} is not package.module:function")
     try:
-        hook = getattr(importlib.import_module(module), function)
+        hook: Any = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ModerationError(f"TALLYROOM_MODERATION={name!r}: {error}") from None
     if not asyncio.iscoroutinefunction(hook):
         raise ModerationError(f"TALLYROOM_MODERATION={name!r} is no `async def`")
-    return hook
+    moderate: Moderate = hook
+    return moderate
 
 
 class Moderation(MeetingObserver):

@@ -86,7 +86,10 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     Raises:
         SettingsError: the chosen STT is no provider.
         MeteringError: TALLYROOM_STT_LIMITS cannot be read.
+        ModerationError: TALLYROOM_MODERATION names no hook.
     """
+    if settings.moderation:
+        load_hook(settings.moderation)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
     os.environ.setdefault(*_NO_TURN_DETECTION)
     server = TranscriberServer(

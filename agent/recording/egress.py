@@ -10,10 +10,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
-import aiohttp
 from livekit import api
 
-from ..errors import RecordingError
+from ..errors import DispatchError, RecordingError
 from ..settings import AgentSettings
 
 ROOM_FILE = "{room_name}-{time}"
@@ -107,16 +106,15 @@ class RoomEgress:
     async def _egress(self) -> AsyncIterator[api.egress_service.EgressService]:
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self._open_api() as livekit:
-                yield livekit.egress
-        except api.TwirpError as error:
-            raise RecordingError(_advice(error)) from None
+                try:
+                    yield livekit.egress
+                except api.TwirpError as error:
+                    raise RecordingError(_advice(error)) from None
+        except DispatchError as error:
+            raise RecordingError(str(error)) from None
         except TimeoutError:
             raise RecordingError(
                 f"LiveKit has not answered about a recording for {ANSWER_SECONDS:g} s"
-            ) from None
-        except aiohttp.ClientError as error:
-            raise RecordingError(
-                f"LiveKit cannot be asked for a recording: {type(error).__name__}"
             ) from None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from demo.server import LocalServer
 from demo.speaker import Speaker
-from tests.e2e.agent.conftest import Tallyroom
+from tests.e2e.agent.conftest import Tallyroom, own_worker
 from tests.waiting import until
 
 PAUSE = 1.5
@@ -109,3 +111,44 @@ async def test_it_says_that_it_leaves_before_it_does(
         await alice.wait_until_gone(agent)
     record = await tallyroom.record(job_id)
     assert record["status"] == "complete"
+
+
+async def test_where_there_is_no_egress_people_are_told_and_so_is_who_asked(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
+) -> None:
+    async with Speaker(livekit_server, room_name, "alice") as alice:
+        job_id = await tallyroom.dispatch(room_name, notice=False, record="room")
+        told = await alice.wait_for_message()
+        assert told.text == "This meeting is not being recorded."
+        ran = await tallyroom.run("record", room_name)
+        assert (ran.code, ran.out) == (1, "")
+        (line,) = ran.err.splitlines()
+        assert "has no Egress" in line
+    record = await tallyroom.record(job_id)
+    assert record["status"] == "complete"
+    assert not any(item["meter"].startswith("egress") for item in record["usage"])
+
+
+async def test_a_hook_gets_every_final_segment_and_flags_beside_the_transcript(
+    livekit_server: LocalServer, room_name: str, tmp_path: Path
+) -> None:
+    settings = {
+        "TALLYROOM_MODERATION": "examples.moderation:moderate",
+        "FLAGGED_WORDS": "respectable,bitcoin",
+    }
+    async with own_worker(livekit_server, tmp_path, settings) as worker:
+        tallyroom = Tallyroom(worker, tmp_path)
+        async with Speaker(livekit_server, room_name, "alice") as alice:
+            job_id = await tallyroom.dispatch(room_name)
+            for clip in ("austen_0890", "austen_0920"):
+                await alice.say(clip)
+                await alice.silence(PAUSE)
+            await alice.wait_for_final(2)
+        await tallyroom.record(job_id)
+    said = tallyroom.transcript(job_id)["segments"]
+    flagged = {one["segment_id"] for one in said if "respectable" in one["text"].lower()}
+    lines = (tmp_path / "transcripts" / job_id / "moderation.jsonl").read_text().splitlines()
+    flags = [json.loads(line) for line in lines]
+    assert flagged
+    assert {flag["segment_id"] for flag in flags} == flagged
+    assert {flag["reason"] for flag in flags} == {"says respectable"}
