@@ -5,7 +5,9 @@
     |-- DispatchError         a dispatch that asks for what cannot be done, or that got no agent
     |-- SpeechModelError      the embedded speech model is missing, broken, or lacks a language
     |-- TranscriptError       a transcript that cannot be written or read back
-    `-- SearchError           the index of transcripts cannot be read or written
+    |-- SearchError           the index of transcripts cannot be read or written
+    |-- RecordingError        LiveKit Egress is not there, or does not record
+    `-- ModerationError       the hook that is to moderate cannot be found
 
 A job request is declined on `DispatchError`, the command line exits with 1 on any of them.
 Messages name the offending value and what to do about it.
@@ -36,3 +38,11 @@ class TranscriptError(TranscriberError):
 
 class SearchError(TranscriberError):
     """The index of transcripts cannot be read or written."""
+
+
+class RecordingError(TranscriberError):
+    """LiveKit Egress is not there, or does not record."""
+
+
+class ModerationError(TranscriberError):
+    """The hook that is to moderate cannot be found, or is none."""

@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from .errors import DispatchError
-from .settings import SendAudio
+from .manners.wording import MAX_NOTICE_CHARACTERS
+from .settings import RecordedAs, SendAudio
 
 MAX_METADATA_BYTES = 64 * 1024
 MAX_IDENTITIES = 200
@@ -85,8 +86,11 @@ class TranscriptionRequest(BaseModel):
     have it found out; `languages` are those of participants, by identity. `diarize` tells the
     voices on one microphone apart: on everybody's, or on those of the identities that are listed.
     `numerals` asks for numbers as digits or as words; None leaves them to the provider.
-    `send_audio` is as the worker has it where it is not given. `leave_after_minutes` ends the job
-    that long after it joined, `leave_when_alone_seconds` that long after the last person left.
+    `opt_out` are people who must not be heard. `notice` is what people are told of it all, true for
+    what the worker has, false for nothing. `record` has LiveKit Egress record the room, or each
+    microphone. `send_audio` is as the worker has it where it is not given. `leave_after_minutes`
+    ends the job that long after it joined, `leave_when_alone_seconds` that long after the last
+    person left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,7 +105,10 @@ class TranscriptionRequest(BaseModel):
     profanity_filter: StrictBool = False
     numerals: StrictBool | None = None
     captions: bool = True
+    opt_out: tuple[Identity, ...] = Field(default=(), max_length=MAX_IDENTITIES)
+    notice: Annotated[str, StringConstraints(max_length=MAX_NOTICE_CHARACTERS)] | StrictBool = True
     send_audio: SendAudio | None = None
+    record: RecordedAs | None = None
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0

@@ -49,6 +49,7 @@ class TranscriptWriter:
             self._later = (meeting.started_at - self._meeting.started_at).total_seconds()
             write_whole(folder / MEETING, _meeting_json(self._meeting))
             _end_torn_line(folder / SEGMENTS)
+            self._said_before = in_order(_read_segments(folder))
             self._file = (folder / SEGMENTS).open("a", encoding="utf-8", errors="replace")
         except OSError as error:
             raise TranscriptError(f"cannot write transcript {folder}: {error.strerror}") from error
@@ -58,18 +59,28 @@ class TranscriptWriter:
         """What is being transcribed, on the clock of the job's first run."""
         return self._meeting
 
+    @property
+    def said_before(self) -> list[Segment]:
+        """What an earlier run of the job had written down, in order."""
+        return self._said_before
+
+    def on_clock(self, segment: Segment) -> Segment:
+        """A segment on this run's clock, as it is on the meeting's."""
+        if not self._later:
+            return segment
+        return replace(
+            segment,
+            start=round(segment.start + self._later, 3),
+            end=round(segment.end + self._later, 3),
+        )
+
     async def add(self, segment: Segment) -> None:
         """Append a final segment, on this run's clock; it is on disk when this returns.
 
         Raises:
             TranscriptError: it could not be written; it is kept for the files at the end.
         """
-        if self._later:
-            segment = replace(
-                segment,
-                start=round(segment.start + self._later, 3),
-                end=round(segment.end + self._later, 3),
-            )
+        segment = self.on_clock(segment)
         async with self._lock:
             try:
                 await asyncio.to_thread(self._append, segment)

@@ -36,6 +36,8 @@ from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
 from .limits import limits_in_force
 from .load import load_function
+from .meeting_parts import observers
+from .moderation import load_hook
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
@@ -80,7 +82,10 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     Raises:
         SettingsError: the chosen STT is no provider.
         MeteringError: TALLYROOM_STT_LIMITS cannot be read.
+        ModerationError: TALLYROOM_MODERATION names no hook.
     """
+    if settings.moderation:
+        load_hook(settings.moderation)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
     os.environ.setdefault(*_NO_TURN_DETECTION)
     server = TranscriberServer(
@@ -191,7 +196,14 @@ async def entrypoint(ctx: JobContext) -> None:
             watch=meter.watch,
             run_id=meter.info.run_id,
         )
-        session = TranscriptionSession(ctx, request, recognition, meter, settings.transcripts_path)
+        session = TranscriptionSession(
+            ctx,
+            request,
+            recognition,
+            meter,
+            settings.transcripts_path,
+            observers=observers(ctx, settings, request, meter),
+        )
         ctx.proc.userdata[_SESSION] = session
         await session.start()
         ctx.proc.userdata[_METER] = meter
@@ -205,7 +217,8 @@ async def entrypoint(ctx: JobContext) -> None:
 async def on_session_end(ctx: JobContext) -> None:
     """While the room is still there: hear the last words out, and write the transcript.
 
-    A job that ends because the server took it for gone asks for another.
+    A job that ends because the server took it for gone asks for another, before anything that
+    takes longer.
     """
     session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
     meter: JobMeter | None = ctx.proc.userdata.pop(_METER, None)
@@ -216,3 +229,4 @@ async def on_session_end(ctx: JobContext) -> None:
             await meter.announce(WebhookEvent.ENDED)
         if cut_off:
             await come_back(ctx, AgentSettings.load())
+        await session.conclude()

@@ -1,8 +1,8 @@
-"""The transcriber's commands for what is there after a meeting, a file for each family."""
+"""The transcriber's commands besides those that ask for it, a file for each family."""
 
 from __future__ import annotations
 
-from . import forget, prune, search, timeline, transcripts
+from . import forget, prune, record, search, timeline, transcripts
 from .app import app as afterwards
 
-__all__ = ["afterwards", "forget", "prune", "search", "timeline", "transcripts"]
+__all__ = ["afterwards", "forget", "prune", "record", "search", "timeline", "transcripts"]

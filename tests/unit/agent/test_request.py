@@ -30,6 +30,8 @@ CONTRACT = {
     "diarize",
     "profanity_filter",
     "numerals",
+    "opt_out",
+    "notice",
 }
 
 
@@ -58,6 +60,8 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "profanity_filter": False,
         "numerals": None,
         "captions": True,
+        "opt_out": (),
+        "notice": True,
         "transcript_formats": ("md", "vtt", "srt", "txt", "json"),
         "leave_after_minutes": None,
         "leave_when_alone_seconds": 20.0,

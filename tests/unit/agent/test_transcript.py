@@ -89,11 +89,15 @@ async def test_a_line_torn_inside_a_character(folder: Path) -> None:
 
 async def test_a_second_run_of_the_job_goes_on_on_the_first_ones_clock(folder: Path) -> None:
     first = TranscriptWriter(folder, meeting())
+    assert first.said_before == []
+    assert first.on_clock(FIRST) == FIRST
     await first.add(FIRST)
 
     later = meeting(started_at=meeting().started_at + timedelta(seconds=90))
     second = TranscriptWriter(folder, later)
     assert second.meeting == meeting()
+    assert second.said_before == [FIRST]
+    assert second.on_clock(SECOND).start == SECOND.start + 90
     await second.add(SECOND)
     paths = await second.finish([TranscriptFormat.JSON])
 

@@ -389,6 +389,19 @@ async def test_last_words_that_do_not_come_are_given_up(
     assert "a stream's last words did not come within 0.05 s" in caplog.messages
 
 
+async def test_what_was_being_said_by_who_opts_out_is_neither_words_nor_a_gap(hear: Hear) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append)
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    hearing.listener.discard()
+    hearing.speak(3)
+    stream.say("not for you", 0.0, 2.0)
+    await hearing.over()
+    assert (hearing.segments.empty(), gaps) == (True, [])
+    assert stream.closed
+
+
 async def test_being_cancelled_closes_the_stream(hear: Hear) -> None:
     hearing = hear()
     stream = await hearing.engine.next_stream()
