@@ -32,6 +32,7 @@ CONTRACT = {
     "numerals",
     "opt_out",
     "notice",
+    "record",
 }
 
 
@@ -62,6 +63,7 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "captions": True,
         "opt_out": (),
         "notice": True,
+        "record": None,
         "transcript_formats": ("md", "vtt", "srt", "txt", "json"),
         "leave_after_minutes": None,
         "leave_when_alone_seconds": 20.0,
