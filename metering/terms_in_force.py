@@ -1,4 +1,4 @@
-"""Which rules an agent's streams are billed by, under the settings that its meter will use."""
+"""What an agent may know of its bill, under the settings that its meter will use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from .errors import RateError, SettingsError
 from .pricing.loading import load_card, load_catalog
+from .pricing.request_prices import request_prices_on
 from .pricing.streaming_terms import terms_on
+from .request_billing import RequestPrices
 from .settings import MeterSettings
 from .stream_billing import StreamingTerms
 
@@ -31,6 +33,28 @@ def streaming_terms(
         settings, card = settings or MeterSettings.model_construct(), load_catalog()
     return terms_on(
         card,
+        provider,
+        model,
+        day=datetime.now(UTC).date(),
+        plan=settings.resolved_plan,
+        hosting=settings.resolved_hosting,
+    )
+
+
+def request_prices(
+    provider: str, model: str, *, settings: MeterSettings | None = None
+) -> RequestPrices | None:
+    """What a token of a provider's model costs today at most; None where it has no price.
+
+    Reads the rate card, as `streaming_terms` does: for a worker's start.
+
+    Raises:
+        RateError: the owner's rate file cannot be read: a ceiling must not be kept by other prices.
+        SettingsError: a setting of the meter cannot be used.
+    """
+    settings = settings or MeterSettings.load()
+    return request_prices_on(
+        load_card(settings.rates),
         provider,
         model,
         day=datetime.now(UTC).date(),
