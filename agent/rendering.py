@@ -65,13 +65,13 @@ def speaker_label(segment: Segment) -> str:
 
 def _markdown(meeting: Meeting, segments: Sequence[Segment]) -> str:
     lines = [
-        f"# {_escape_markdown(one_line(meeting.title or meeting.room_name))}",
+        f"# {escape_markdown(one_line(meeting.title or meeting.room_name))}",
         "",
         f"{meeting.started_at:%Y-%m-%d %H:%M} UTC",
         "",
     ]
     for segment in segments:
-        label, text = (_escape_markdown(part) for part in (speaker_label(segment), segment.text))
+        label, text = (escape_markdown(part) for part in (speaker_label(segment), segment.text))
         lines += [f"**{label}** [{clock(segment.start)}] {one_line(text)}", ""]
     return "\n".join(lines)
 
@@ -182,7 +182,8 @@ def _cue_end(segment: Segment) -> float:
     return max(segment.end, segment.start + 0.001)
 
 
-def _escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Text in which nothing is Markdown, nor HTML."""
     return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text)
 
 

@@ -30,6 +30,8 @@ CONTRACT = {
     "diarize",
     "profanity_filter",
     "numerals",
+    "notes",
+    "notes_language",
 }
 
 
@@ -62,6 +64,8 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "leave_after_minutes": None,
         "leave_when_alone_seconds": 20.0,
         "send_audio": None,
+        "notes": None,
+        "notes_language": None,
     }
 
 
