@@ -49,7 +49,8 @@ def request_prices(
     """What a token of a provider's model costs today at most; None where it has no price.
 
     `base_url` is where requests go, if that is not the provider's own: a host that is known is
-    another provider, as it is when they are measured. Reads the rate card, as `streaming_terms` does: for a worker's start.
+    another provider, as it is when they are measured. Reads the rate card, as `streaming_terms`
+    does: for a worker's start.
 
     Raises:
         RateError: the owner's rate file cannot be read: a ceiling must not be kept by other prices.

@@ -14,7 +14,6 @@ from metering.cli import AsJson
 from metering.sweeping import running
 
 from ..errors import NotesError
-from ..notes.again import make_again
 from ..notes.document import Notes, read_notes, to_json
 from ..notes.markdown import render_notes
 from ..request import normal_language
@@ -63,6 +62,9 @@ def _kept(job: str) -> Notes:
 
 
 def _again(job: str, template: str | None, language: str | None) -> Notes:
+    # Only here: LiveKit's framework takes a second to import, and no other command waits for it.
+    from ..notes.again import make_again
+
     settings = AgentSettings.load()
     folder = transcript_folder(settings.transcripts_path, job)
     if any(run.info.job_id == job for run in running(MeterSettings.load())):

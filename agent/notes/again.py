@@ -17,7 +17,8 @@ from ..request import MULTI
 from ..segments import UNDETERMINED, Transcript
 from ..settings import NONE, AgentSettings
 from ..transcript import read_transcript
-from .document import Notes, NotesStatus, notes_of, read_notes, write_notes
+from .conclusion import notes_of
+from .document import Notes, NotesStatus, read_notes, write_notes
 from .markdown import render_notes
 from .plan import prices_for_ceiling
 from .rolling import Patience, RollingNotes

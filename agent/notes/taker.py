@@ -21,7 +21,8 @@ from ..observers import MeetingObserver
 from ..segments import Meeting, Segment
 from ..settings import AgentSettings
 from .ceiling import Ceiling
-from .document import Notes, NotesStatus, notes_of, write_notes
+from .conclusion import notes_of
+from .document import Notes, NotesStatus, write_notes
 from .markdown import render_notes
 from .plan import NotesPlan
 from .rolling import Patience, RollingNotes

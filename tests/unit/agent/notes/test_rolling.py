@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agent.asking import Question
 from agent.errors import LanguageModelError
 from agent.notes.ceiling import Ceiling
-from agent.notes.document import notes_of
+from agent.notes.conclusion import notes_of
 from agent.notes.prompt import DATA_FOLLOWS
 from agent.notes.rolling import NOT_USABLE, Patience, RollingNotes
 from agent.notes.template import Folding, load_templates
