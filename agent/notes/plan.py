@@ -9,7 +9,7 @@ from metering import RequestPrices
 
 from ..errors import DispatchError, SettingsError
 from ..language_models import llm_prices
-from ..request import TranscriptionRequest
+from ..request import TranscriptionRequest, normal_language
 from ..settings import NONE, AgentSettings
 from .template import Template, load_templates
 
@@ -39,7 +39,7 @@ def plan_notes(settings: AgentSettings, request: TranscriptionRequest) -> NotesP
         if wanted:
             raise DispatchError("notes: name a template, for TALLYROOM_NOTES is none")
         return None
-    language = request.notes_language or request.language
+    language = normal_language(request.notes_language or request.language)
     if isinstance(wanted, str):
         return NotesPlan(_asked(settings, wanted), language)
     return NotesPlan(_default(settings), language)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tests import reference_meeting
 from tests.providers.note_maker import NoteMaker, data_of
 from tests.providers.server import Fault
 from tests.unit.agent.builders import meeting
+from tests.waiting import until
 
 OPEN = re.compile("Who brings|What is renting|guarantee|permit")
 QUICK = Patience(pause_seconds=0.01, request_seconds=20.0)
@@ -248,12 +249,17 @@ async def take(
     patience: Patience = QUICK,
     end_seconds: float = 60.0,
     said: list[Segment] | None = None,
+    before: int = 0,
+    begun: Callable[[], bool] = lambda: True,
     **changes: Any,
 ) -> Notes:
-    """A meeting's notes as its job takes them."""
+    """A meeting's notes as its job takes them; it ends when something has `begun`.
+
+    So many of its words were said `before`, in an earlier run of the job.
+    """
     own = settings(server, data, notes_templates=folding(data, 2_500), **changes)
     folder = await keep(data, SAID if said is None else said)
-    before = (folder / "segments.jsonl").read_bytes()
+    words = (folder / "segments.jsonl").read_bytes()
     plan = NotesPlan(load_templates(own.notes_templates)["minutes"], "en")
     async with WorkMeter("AJ_test") as meter:
         model = open_model(own, meter)
@@ -265,12 +271,51 @@ async def take(
             patience=patience,
             end_seconds=end_seconds,
         )
-        await taker.on_start(meeting(), [])
-        for one in read_transcript(folder).segments:
+        segments = read_transcript(folder).segments
+        await taker.on_start(meeting(), segments[:before])
+        for one in segments[before:]:
             taker.on_segment(one)
+        await until(begun)
         await taker.on_end()
-    assert (folder / "segments.jsonl").read_bytes() == before
+    assert (folder / "segments.jsonl").read_bytes() == words
     return read_notes(folder)
+
+
+async def test_another_run_of_a_job_goes_on_with_what_was_said_before(
+    server: NoteMaker, data: Path
+) -> None:
+    notes = await take(server, data, before=60)
+    assert_as_expected(notes)
+    assert notes.segments == len(SAID)
+
+
+async def test_a_fold_that_is_under_way_at_the_end_is_waited_for(
+    server: NoteMaker, data: Path
+) -> None:
+    """Its words are neither lost nor asked about again."""
+    server.faults.append(Fault(slow_seconds=1.0))
+    notes = await take(server, data, begun=lambda: bool(server.completions))
+    assert_as_expected(notes)
+    asked = [one["number"] for request in server.asked for one in data_of(request)["segments"]]
+    assert asked == list(range(1, len(SAID) + 1))
+    assert notes.requests == len(server.completions) == 5
+
+
+async def test_through_livekit_inference(
+    server: NoteMaker, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client reports what it has used, and that is on record."""
+    monkeypatch.setenv("LIVEKIT_INFERENCE_URL", f"{server.origin}/v1")
+    keys: dict[str, Any] = {"livekit_api_key": "key", "livekit_api_secret": "s" * 32}
+    notes = await take(server, data, llm="livekit/openai/gpt-4.1-mini", **keys)
+    assert_as_expected(notes)
+    record = await notes_record()
+    assert {(used.provider, used.model) for used in record.usage} == {
+        ("livekit", "openai/gpt-4.1-mini")
+    }
+    assert {used.purpose for used in record.usage} == {"notes"}
+    said = [used.quantity for used in record.usage if used.meter == "llm_output_tokens"]
+    assert sorted(said) == sorted(Decimal(one.output_tokens) for one in server.completions)
 
 
 async def test_a_job_takes_them_as_the_words_come(server: NoteMaker, data: Path) -> None:

@@ -49,6 +49,7 @@ def test_without_an_llm_there_are_none_and_no_error() -> None:
         ({}, {}, ("minutes", "en")),
         ({}, {"language": "de-CH"}, ("minutes", "de-CH")),
         ({}, {"language": "de", "notes_language": "fr"}, ("minutes", "fr")),
+        ({}, {"language": "auto"}, ("minutes", "multi")),
         ({}, {"notes": True}, ("minutes", "en")),
         ({}, {"notes": " visit-note "}, ("visit-note", "en")),
         ({}, {"notes": False}, None),
