@@ -112,7 +112,7 @@ async def test_a_meeting_has_notes_when_it_ends(
     assert given == list(range(1, len(segments) + 1))
     folder = tallyroom.data / "transcripts" / job_id
     assert shown.out == (folder / "notes.md").read_text("utf-8")
-    assert " Bob\\]\n" in shown.out
+    assert " Bob]\n" in shown.out
 
     used: dict[str, Decimal] = {}
     for item in record["usage"]:
