@@ -125,6 +125,12 @@ def dispatch(
     transcript_format: Annotated[
         list[str] | None, typer.Option(help="md, vtt, srt, txt or json; may be repeated.")
     ] = None,
+    notes: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="Which notes to take, or none.")
+    ] = None,
+    notes_language: Annotated[
+        str | None, typer.Option(help="BCP 47 tag; by default the meeting's.")
+    ] = None,
     leave_after_minutes: Annotated[
         float | None, typer.Option(help="Leave after this long.")
     ] = None,
@@ -154,6 +160,8 @@ def dispatch(
         "numerals": numerals,
         "captions": captions,
         "transcript_formats": transcript_format,
+        "notes": False if notes == "none" else notes,
+        "notes_language": notes_language,
         "leave_after_minutes": leave_after_minutes,
         "leave_when_alone_seconds": leave_when_alone_seconds,
     }

@@ -23,7 +23,9 @@ from metering.pricing.plans import find_plan, load_plans
 from metering.webhooks.endpoints import endpoints
 
 from .errors import SettingsError, TranscriberError
+from .language_models import check_llm
 from .limits import limits_in_force
+from .notes.plan import check_notes
 from .providers import EMBEDDED, check_request, warm_up
 from .request import TranscriptionRequest
 from .server_api import check_server, probe_server
@@ -76,6 +78,7 @@ async def examine() -> list[Finding]:
         ("rates", rates),
         ("speech model", lambda: _model(settings)),
         ("speech limits", lambda: _limits(settings)),
+        ("notes", lambda: _notes(settings)),
         ("data folder", lambda: _folder(meter)),
         ("store", store),
         ("webhooks", webhooks),
@@ -91,7 +94,7 @@ async def check_worker(settings: AgentSettings) -> None:
 
     Raises:
         DispatchError: LiveKit's URL or keys are missing, the server is not there or refuses them.
-        SettingsError: no such STT provider, or no key for it.
+        SettingsError: no such STT or LLM provider, or no key for it; or notes that cannot be.
         SpeechModelError: there is no such embedded model.
         MeteringError: a setting of the meter, its plan, the rate file, TALLYROOM_STT_LIMITS, or
             whom to tell by webhook, cannot be used.
@@ -106,6 +109,8 @@ async def check_worker(settings: AgentSettings) -> None:
     find_plan(load_plans(meter.rates), meter.resolved_plan)
     endpoints(meter)
     limits_in_force(settings)
+    check_llm(settings)
+    check_notes(settings)
     await probe_server(settings)
 
 
@@ -153,6 +158,17 @@ async def _limits(settings: AgentSettings) -> str:
     found = limits_in_force(settings).items()
     known = [f"{provider}: {limits}" for provider, limits in found]
     return ", ".join(known) or "none known; TALLYROOM_STT_LIMITS can set them"
+
+
+async def _notes(settings: AgentSettings) -> str:
+    check_llm(settings)
+    check_notes(settings)
+    if settings.llm == NONE:
+        return "none; TALLYROOM_LLM is none"
+    ceiling = settings.notes_max_cost
+    return f"{settings.notes}, by {settings.llm}" + (
+        f", for at most {ceiling} a meeting" if ceiling else ""
+    )
 
 
 async def _folder(meter: MeterSettings) -> str:

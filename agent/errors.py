@@ -7,7 +7,9 @@
     |-- TranscriptError       a transcript that cannot be written or read back
     |-- SearchError           the index of transcripts cannot be read or written
     |-- RecordingError        LiveKit Egress is not there, or does not record
-    `-- ModerationError       the hook that is to moderate cannot be found
+    |-- ModerationError       the hook that is to moderate cannot be found
+    |-- LanguageModelError    an LLM that did not answer
+    `-- NotesError            notes that are not there, or that cannot be made or read
 
 A job request is declined on `DispatchError`, the command line exits with 1 on any of them.
 Messages name the offending value and what to do about it.
@@ -46,3 +48,24 @@ class RecordingError(TranscriberError):
 
 class ModerationError(TranscriberError):
     """The hook that is to moderate cannot be found, or is none."""
+
+
+class LanguageModelError(TranscriberError):
+    """An LLM did not answer; the message says how, never what it was asked.
+
+    `status` is the HTTP status that it refused with, 0 where it never came to that. What is refused
+    is not billed.
+    """
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same question can be worth asking again."""
+        return self.status in (0, 408, 409, 429) or self.status >= 500
+
+
+class NotesError(TranscriberError):
+    """Notes are not there, or cannot be made, written or read."""

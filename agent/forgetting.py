@@ -16,6 +16,7 @@ from metering.upkeep.scrubbing import FORGOTTEN, REMOVED, Scrub
 
 from .corrections import CORRECTIONS, read_corrections, rewrite_corrections
 from .errors import TranscriptError
+from .notes.document import NOTES_JSON, NOTES_MARKDOWN
 from .request import TranscriptFormat
 from .search_index import remove_index
 from .segments import Gap, Segment, Transcript
@@ -28,6 +29,7 @@ from .transcript import (
     transcript_folders,
 )
 
+_NOTES = frozenset({NOTES_JSON, NOTES_MARKDOWN})
 _KEPT = frozenset(
     {MEETING, SEGMENTS, CORRECTIONS, *(f"transcript.{format_}" for format_ in TranscriptFormat)}
 )
@@ -123,7 +125,10 @@ def _forget_in(folder: Path, identity: str, scrub: Scrub) -> bool:
     cleaned = _cleaned(heard, identity, scrub, job_id)
     was_there = job_id in scrub.their_jobs
     made = [path for path in sorted(folder.iterdir()) if path.name not in _KEPT]
-    gone = [path for path in made if was_there or _names(path, scrub)]
+    gone = {path for path in made if was_there or _names(path, scrub)}
+    if any(path.name in _NOTES for path in gone):
+        # Markdown escapes a name: where one file has it, the other has it in disguise.
+        gone |= {path for path in made if path.name in _NOTES}
     corrected = read_corrections(folder)
     theirs = {segment.segment_id for segment in heard.segments if segment.speaker == identity}
     corrections = [
@@ -166,4 +171,8 @@ def _cleaned(heard: Transcript, identity: str, scrub: Scrub, job_id: str) -> Tra
 
 
 def _names(path: Path, scrub: Scrub) -> bool:
-    return not path.is_dir() and scrub.named_in(path.read_bytes())
+    if path.is_dir():
+        return False
+    data = path.read_bytes()
+    text = data.decode(errors="replace")
+    return scrub.named_in(data) or scrub.text(text) != text

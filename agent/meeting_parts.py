@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from livekit.agents import JobContext
 
-from metering import JobMeter
+from metering import JobMeter, RequestPrices, WebhookEvent
 
 from .chat import Chat
 from .manners.notice import Notice, notice_of
 from .manners.opt_out import has_opted_out
 from .moderation import Moderation, load_hook
+from .notes.document import Notes
+from .notes.plan import plan_notes
+from .notes.taker import Told, note_taker
 from .observers import MeetingObserver
 from .people import HEARD_KINDS
 from .recording.egress import RoomEgress
@@ -20,9 +23,17 @@ from .settings import AgentSettings
 
 
 def observers(
-    ctx: JobContext, settings: AgentSettings, request: TranscriptionRequest, meter: JobMeter
+    ctx: JobContext,
+    settings: AgentSettings,
+    request: TranscriptionRequest,
+    meter: JobMeter,
+    notes_prices: RequestPrices | None = None,
 ) -> list[MeetingObserver]:
-    """What takes part in a meeting besides captions and transcript, in the order they are told."""
+    """What takes part in a meeting besides captions and transcript, in the order they are told.
+
+    Raises:
+        TranscriberError: what was asked for cannot be had.
+    """
     chosen: list[MeetingObserver] = []
     chat = Chat(ctx.room)
     if notice := notice_of(settings, request):
@@ -43,4 +54,13 @@ def observers(
             tell=chat.say,
         )
     )
+    if plan := plan_notes(settings, request):
+        chosen.append(note_taker(settings, plan, meter, notes_prices, told=_announce_to(meter)))
     return chosen
+
+
+def _announce_to(meter: JobMeter) -> Told:
+    async def announce(notes: Notes) -> None:
+        await meter.announce(WebhookEvent.NOTES, notes=notes.model_dump(mode="json"))
+
+    return announce

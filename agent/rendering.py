@@ -65,13 +65,13 @@ def speaker_label(segment: Segment) -> str:
 
 def _markdown(meeting: Meeting, segments: Sequence[Segment]) -> str:
     lines = [
-        f"# {_escape_markdown(one_line(meeting.title or meeting.room_name))}",
+        f"# {escape_markdown(one_line(meeting.title or meeting.room_name))}",
         "",
         f"{meeting.started_at:%Y-%m-%d %H:%M} UTC",
         "",
     ]
     for segment in segments:
-        label, text = (_escape_markdown(part) for part in (speaker_label(segment), segment.text))
+        label, text = (escape_markdown(part) for part in (speaker_label(segment), segment.text))
         lines += [f"**{label}** [{clock(segment.start)}] {one_line(text)}", ""]
     return "\n".join(lines)
 
@@ -87,7 +87,7 @@ def _webvtt(meeting: Meeting, segments: Sequence[Segment]) -> str:
     """WebVTT with a voice span for each speaker: https://www.w3.org/TR/webvtt1/"""
     cues = [
         f"{_timecode(segment.start, '.')} --> {_timecode(_cue_end(segment), '.')}\n"
-        f"<v {_escape_cue(speaker_label(segment))}>{_escape_cue(one_line(segment.text))}</v>\n"
+        f"<v {_escape_voice(speaker_label(segment))}>{_escape_cue(one_line(segment.text))}</v>\n"
         for segment in segments
     ]
     return "WEBVTT\n\n" + "\n".join(cues)
@@ -182,12 +182,18 @@ def _cue_end(segment: Segment) -> float:
     return max(segment.end, segment.start + 0.001)
 
 
-def _escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """Text in which nothing is Markdown, nor HTML."""
     return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text)
 
 
 def _escape_cue(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _escape_voice(name: str) -> str:
+    """A name that ends in dashes would make an arrow with the bracket that closes its tag."""
+    return re.sub(r"-+$", "-", _escape_cue(name))
 
 
 def _break_arrow(text: str) -> str:

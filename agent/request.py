@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    StrictStr,
     StringConstraints,
     TypeAdapter,
     ValidationError,
@@ -25,6 +26,7 @@ from .settings import RecordedAs, SendAudio
 
 MAX_METADATA_BYTES = 64 * 1024
 MAX_IDENTITIES = 200
+MAX_TEMPLATE_NAME = 128
 
 MULTI = "multi"
 """In place of a language: whatever is spoken, to be found out. `auto` is taken for it too."""
@@ -88,9 +90,10 @@ class TranscriptionRequest(BaseModel):
     `numerals` asks for numbers as digits or as words; None leaves them to the provider.
     `opt_out` are people who must not be heard. `notice` is what people are told of it all, true for
     what the worker has, false for nothing. `record` has LiveKit Egress record the room, or each
-    microphone. `send_audio` is as the worker has it where it is not given. `leave_after_minutes`
-    ends the job that long after it joined, `leave_when_alone_seconds` that long after the last
-    person left.
+    microphone. `send_audio` is as the worker has it where it is not given. `notes` names a
+    template, or says whether there are to be any; None leaves that to the worker. They are in
+    `notes_language`, or else in the meeting's. `leave_after_minutes` ends the job that long after
+    it joined, `leave_when_alone_seconds` that long after the last person left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -110,6 +113,8 @@ class TranscriptionRequest(BaseModel):
     send_audio: SendAudio | None = None
     record: RecordedAs | None = None
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
+    notes: StrictBool | StrictStr | None = None
+    notes_language: Language | None = None
     leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
 
@@ -127,6 +132,15 @@ class TranscriptionRequest(BaseModel):
                 "must be true, false or a list of up to {most} identities",
                 {"most": MAX_IDENTITIES},
             ) from None
+
+    @field_validator("notes", mode="before")
+    @classmethod
+    def _check_notes(cls, value: object) -> object:
+        """One message, as for `diarize`."""
+        name = value.strip() if isinstance(value, str) else ""
+        if value is None or isinstance(value, bool) or 0 < len(name) <= MAX_TEMPLATE_NAME:
+            return name or value
+        raise PydanticCustomError("notes", "must be true, false or a template's name")
 
     @classmethod
     def parse(cls, metadata: str) -> TranscriptionRequest:

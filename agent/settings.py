@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
@@ -84,6 +85,9 @@ class AgentSettings(BaseSettings):
     moderation: str = ""
     llm: str = NONE
     tts: str = NONE
+    notes: str = "minutes"
+    notes_templates: Path | None = None
+    notes_max_cost: Decimal | None = Field(default=None, gt=0, allow_inf_nan=False)
     data_dir: Path = Path("data")
     tenants: Annotated[tuple[str, ...], NoDecode] = ()
     idle_processes: int | None = Field(default=None, ge=0)
@@ -143,6 +147,15 @@ class AgentSettings(BaseSettings):
         """
         fallbacks = (parse_choice("TALLYROOM_STT_FALLBACKS", value) for value in self.stt_fallbacks)
         return tuple(dict.fromkeys((self.stt_choice, *fallbacks)))
+
+    @property
+    def llm_choice(self) -> ModelChoice | None:
+        """As set; None where there is to be no LLM.
+
+        Raises:
+            SettingsError: it has not two parts.
+        """
+        return None if self.llm == NONE else parse_choice("TALLYROOM_LLM", self.llm)
 
     @property
     def transcripts_path(self) -> Path:

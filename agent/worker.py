@@ -7,6 +7,7 @@ is in the room at once.
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import os
 import uuid
@@ -21,6 +22,7 @@ from metering import (
     JobMeter,
     MeteringError,
     MeterSettings,
+    RequestPrices,
     RunInfo,
     StreamingTerms,
     StreamLimits,
@@ -34,10 +36,12 @@ from metering import (
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
+from .language_models import check_llm, llm_modules
 from .limits import limits_in_force
 from .load import load_function
 from .meeting_parts import observers
 from .moderation import load_hook
+from .notes.plan import plan_notes, prices_for_ceiling
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
@@ -60,6 +64,7 @@ _NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 _METER = "meter"
 _SESSION = "session"
 _WARM = "warm"
+_NOTES_PRICES = "notes prices"
 
 
 class TranscriberServer(AgentServer):
@@ -80,20 +85,24 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     """The worker, ready to be run by LiveKit's command line.
 
     Raises:
-        SettingsError: the chosen STT is no provider.
-        MeteringError: TALLYROOM_STT_LIMITS cannot be read.
+        SettingsError: the chosen STT or LLM cannot be had, or a ceiling not be kept.
+        MeteringError: TALLYROOM_STT_LIMITS or the rates cannot be read.
         ModerationError: TALLYROOM_MODERATION names no hook.
     """
     if settings.moderation:
         load_hook(settings.moderation)
+    check_llm(settings)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
     os.environ.setdefault(*_NO_TURN_DETECTION)
     server = TranscriberServer(
         setup_fnc=functools.partial(
-            prewarm, terms=_terms(settings), limits=limits_in_force(settings)
+            prewarm,
+            terms=_terms(settings),
+            limits=limits_in_force(settings),
+            notes_prices=prices_for_ceiling(settings),
         ),
         num_idle_processes=idle,
-        preload_modules=[*_PRELOADED, *provider_modules(settings)],
+        preload_modules=[*_PRELOADED, *provider_modules(settings), *llm_modules(settings)],
         initialize_process_timeout=INITIALIZE_SECONDS,
         load_fnc=load_function(),
         ws_url=settings.livekit_url or None,
@@ -133,10 +142,15 @@ def prewarm(
     process: JobProcess,
     terms: Mapping[ModelChoice, StreamingTerms],
     limits: Mapping[str, StreamLimits] | None = None,
+    notes_prices: RequestPrices | None = None,
 ) -> None:
     """Load the speech model, once a process. A process that cannot load it says so at each job."""
+    process.userdata[_NOTES_PRICES] = notes_prices
     try:
-        process.userdata[_WARM] = warm_up(AgentSettings.load(), terms, limits)
+        settings = AgentSettings.load()
+        process.userdata[_WARM] = warm_up(settings, terms, limits)
+        for module in llm_modules(settings):
+            importlib.import_module(module)
     except TranscriberError as error:
         logger.error("the speech model is not loaded: %s", error)
 
@@ -144,7 +158,10 @@ def prewarm(
 async def on_request(request: JobRequest) -> None:
     """Accept a dispatch, or decline it with one clear line and a record that says why."""
     try:
-        check_request(AgentSettings.load(), TranscriptionRequest.parse(request.job.metadata))
+        settings = AgentSettings.load()
+        asked = TranscriptionRequest.parse(request.job.metadata)
+        check_request(settings, asked)
+        plan_notes(settings, asked)
     except (DispatchError, SettingsError) as error:
         logger.warning("declined: %s", error, extra={"job_id": request.id})
         # Whoever has asked is waiting for the answer; the record can wait for the disk.
@@ -202,7 +219,9 @@ async def entrypoint(ctx: JobContext) -> None:
             recognition,
             meter,
             settings.transcripts_path,
-            observers=observers(ctx, settings, request, meter),
+            observers=observers(
+                ctx, settings, request, meter, ctx.proc.userdata.get(_NOTES_PRICES)
+            ),
         )
         ctx.proc.userdata[_SESSION] = session
         await session.start()

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     from .job_meter import JobMeter as JobMeter
     from .job_meter import record_declined as record_declined
     from .log_privacy import keep_room_names_out as keep_room_names_out
+    from .request_billing import RequestPrices as RequestPrices
+    from .request_billing import RequestTokens as RequestTokens
+    from .request_billing import TokenPrice as TokenPrice
     from .run import RunInfo as RunInfo
     from .run import Status as Status
     from .settings import Hosting as Hosting
     from .settings import MeterSettings as MeterSettings
     from .stream_billing import StreamingTerms as StreamingTerms
     from .sweeper import attach_sweeper as attach_sweeper
+    from .terms_in_force import request_prices as request_prices
     from .terms_in_force import streaming_terms as streaming_terms
     from .usage import Certainty as Certainty
     from .usage import Meter as Meter
     from .usage import Usage as Usage
     from .webhooks.events import WebhookEvent as WebhookEvent
+    from .work_meter import WorkMeter as WorkMeter
 
 __version__ = "0.1.0"
 
@@ -40,16 +45,21 @@ _HOMES = {
     "Meter": "usage",
     "MeterSettings": "settings",
     "MeteringError": "errors",
+    "RequestPrices": "request_billing",
+    "RequestTokens": "request_billing",
     "RunInfo": "run",
     "Status": "run",
     "StreamLimiter": "control.stream_limiter",
     "StreamLimits": "control.stream_limits",
     "StreamingTerms": "stream_billing",
+    "TokenPrice": "request_billing",
     "Usage": "usage",
     "WebhookEvent": "webhooks.events",
+    "WorkMeter": "work_meter",
     "attach_sweeper": "sweeper",
     "keep_room_names_out": "log_privacy",
     "record_declined": "job_meter",
+    "request_prices": "terms_in_force",
     "stream_limits": "control.limits_in_force",
     "streaming_terms": "terms_in_force",
 }

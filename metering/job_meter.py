@@ -36,6 +36,7 @@ from .meters.requests import RequestMeter
 from .meters.room import RoomMeter
 from .own_loop import in_own_loop
 from .recorder import Recorder
+from .request_billing import RequestTokens
 from .run import Run, RunInfo, Status, fold
 from .settings import MeterSettings
 from .usage import format_stamp
@@ -242,6 +243,13 @@ class JobMeter:
             "tags": list(info.tags),
             "started_at": format_stamp(info.started_at),
         }
+
+    def requests(self, purpose: str) -> list[RequestTokens]:
+        """How large each LLM request of a purpose has been in this run, at most; for a ceiling.
+
+        Those in flight are among them. What only a plugin reports is there once it has.
+        """
+        return self._recorder.requests.of(purpose)
 
     def now(self) -> datetime:
         """The run's UTC clock, which the record's stamps are on."""

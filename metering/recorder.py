@@ -18,6 +18,7 @@ from .clock import RunClock, seconds
 from .errors import UsageError
 from .health import Operation, failed
 from .journal import Entry
+from .request_log import RequestLog
 from .run import Ending
 from .usage import Certainty, Usage, core_meters, format_decimal
 
@@ -129,6 +130,7 @@ class Recorder:
         self._numbers = itertools.count(1)
         self._open: dict[tuple[str, str], OpenUsage] = {}
         self._people: dict[str, str] = {}
+        self.requests = RequestLog()
 
     def instance_id(self, provider: str, provider_ref: str | None) -> str:
         """The provider's own id of an instance, or this run's next number where it gives none."""
@@ -200,6 +202,7 @@ class Recorder:
         So it stands for what is known of it, should nobody live to see its end. It is over when it
         is recorded, or withdrawn.
         """
+        self.requests.take(usage)
         self._write(
             {
                 "kind": "open",
@@ -212,12 +215,14 @@ class Recorder:
 
     def withdraw(self, instance_id: str, meters: Iterable[str]) -> None:
         """What was under way was never billed, or not by these meters."""
+        meters = list(meters)
+        self.requests.drop(instance_id, meters)
         self._write(
             {
                 "kind": "withdrawn",
                 "at": self.clock.elapsed_us(),
                 "instance_id": instance_id,
-                "meters": list(meters),
+                "meters": meters,
             }
         )
 
@@ -226,6 +231,7 @@ class Recorder:
 
         `instead_of` is the id by which it was under way, where its provider has named it since.
         """
+        self.requests.take(usage, instead_of=instead_of)
         entry: Entry = {"kind": "usage", "at": self.clock.elapsed_us(), "usage": usage.to_json()}
         if instead_of not in (None, usage.instance_id):
             entry["instead_of"] = instead_of

@@ -66,6 +66,8 @@ class OpenAIServer(ProviderServer):
         self.pause_seconds = 0.0
         """Between two words of a reply."""
         self.hang_before_usage: asyncio.Event | None = None
+        self.calls_a_tool = False
+        """Whether a streamed reply calls one, offered or not."""
         self.completions: list[BilledCompletion] = []
         self.speeches: list[BilledSpeech] = []
         self.recordings: list[BilledRecording] = []
@@ -76,6 +78,10 @@ class OpenAIServer(ProviderServer):
             web.post("/v1/audio/speech", self._speak),
             web.post("/v1/audio/transcriptions", self._transcribe),
         ]
+
+    def reply_to(self, asked: dict[str, Any]) -> str:
+        """What is said to a request; by default always the same."""
+        return self.reply
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
@@ -90,15 +96,16 @@ class OpenAIServer(ProviderServer):
             reasoning_tokens=self.reasoning_tokens,
         )
         self.completions.append(billed)
+        reply = self.reply_to(asked)
         # Whether or not anybody waits for the answer.
         await self.delay(fault)
         if asked.get("stream"):
-            return await self._stream(request, asked, billed, fault)
-        billed.output_tokens += len(self.reply.split())
+            return await self._stream(request, asked, reply, billed, fault)
+        billed.output_tokens += len(reply.split())
         choice = {
             "index": 0,
             "finish_reason": "stop",
-            "message": {"role": "assistant", "content": self.reply},
+            "message": {"role": "assistant", "content": reply},
         }
         return web.json_response(
             _object(billed, "chat.completion") | {"choices": [choice], "usage": _usage(billed)},
@@ -110,12 +117,13 @@ class OpenAIServer(ProviderServer):
         self,
         request: web.Request,
         asked: dict[str, Any],
+        reply: str,
         billed: BilledCompletion,
         fault: Fault,
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for number, word in enumerate(self.reply.split(), start=1):
+        for number, word in enumerate(reply.split(), start=1):
             billed.output_tokens += 1
             delta = {"role": "assistant", "content": f"{word} "}
             await self._send(response, billed, [{"index": 0, "delta": delta}])
@@ -123,6 +131,10 @@ class OpenAIServer(ProviderServer):
             if fault.breaks_at(number):
                 fault.break_off(request)
                 return response
+        if self.calls_a_tool:
+            call = {"name": "speak", "arguments": "{}"}
+            tool_call = {"index": 0, "id": "call_1", "type": "function", "function": call}
+            await self._send(response, billed, [{"index": 0, "delta": {"tool_calls": [tool_call]}}])
         if self.hang_before_usage:
             await self.hang_before_usage.wait()
         await self._send(response, billed, [{"index": 0, "delta": {}, "finish_reason": "stop"}])

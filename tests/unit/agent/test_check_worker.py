@@ -47,6 +47,10 @@ async def test_a_server_that_is_not_named(monkeypatch: pytest.MonkeyPatch, missi
         ("TALLYROOM_STT", "faster-whisper/nope", "speech model 'nope' is no folder"),
         ("TALLYROOM_STT", f"faster-whisper/{Path(__file__).parent}", "there is no model.bin"),
         ("TALLYROOM_LLM", "foo", "TALLYROOM_LLM='foo' is not provider/model"),
+        ("TALLYROOM_LLM", "foo/bar", "TALLYROOM_LLM names provider 'foo'"),
+        ("TALLYROOM_LLM", "openai/gpt-4.1-mini", "needs OPENAI_API_KEY"),
+        ("TALLYROOM_NOTES", "poem", "TALLYROOM_NOTES='poem' is no template"),
+        ("TALLYROOM_NOTES_TEMPLATES", "none.toml", "none.toml: No such file or directory"),
         (
             "TALLYROOM_STT_LIMITS",
             "5/min",

@@ -16,6 +16,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent.cli import app
+from agent.notes.document import (
+    Citation,
+    NotedItem,
+    NotedSection,
+    Notes,
+    NotesStatus,
+    write_notes,
+)
+from agent.notes.markdown import render_notes
 from agent.search_index import SearchIndex
 from metering.journal import JournalWriter
 from metering.ledger.store import Ledger
@@ -69,8 +78,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     called("correct", "AJ_1", "SG_1", "Swordfishes.", "--by", "bob")
     called("correct", "AJ_1", "SG_2", "Thanks Zora. Quince.", "--by", "zora-7")
-    notes = folder / "transcripts" / "AJ_1" / "notes.json"
-    notes.write_text('{"summary": "Swordfish was agreed"}', "utf-8")
+    keep_notes(folder / "transcripts" / "AJ_1", "Swordfish was agreed", "zora-7", "Zora Quill")
+    # Of a meeting that she was not in, where somebody has named her.
+    keep_notes(folder / "transcripts" / "AJ_2", "Plums are for ZORA QUILL", "bob", "Bob")
     called("search", "Swordfishes")
     outbox = Outbox(folder / "outbox")
     for job_id, summary in (("AJ_1", "Swordfish."), ("AJ_2", "Plum, by Zora Quill.")):
@@ -113,6 +123,33 @@ def hold(
     asyncio.run(sweep(settings(data)))
     head.pop("tags", None)
     keep_meeting(data, said, job_id=job_id, room_name=room_name, started_at=OLD, **head)
+
+
+def keep_notes(folder: Path, text: str, speaker: str, name: str) -> None:
+    """A meeting's notes, one item long."""
+    cited = Citation(segment_id="SG_1", speaker=speaker, name=name, start=1.0)
+    item = NotedItem(text=text, owner=name, citations=(cited,))
+    section = NotedSection(key="decisions", title="Decisions", prose=False, items=(item,))
+    notes = Notes(
+        job_id=folder.name,
+        title="",
+        started_at=OLD,
+        made_at=OLD,
+        template="minutes",
+        heading="Minutes",
+        language="en",
+        model="openai/gpt-4.1-mini",
+        status=NotesStatus.COMPLETE,
+        reason="",
+        sections=(section,),
+        not_covered=(),
+        segments=1,
+        folds=1,
+        requests=1,
+        refused_items=0,
+        refused_owners=0,
+    )
+    write_notes(folder, notes, render_notes(notes))
 
 
 def call(*arguments: str) -> Result:
@@ -167,7 +204,9 @@ def test_what_is_looked_for_is_there_before(data: Path) -> None:
     assert any(name.startswith("data/outbox/webhook/") for name in everywhere)
     assert "data/search.sqlite3" in holding(data, "Swordfishes")
     assert "data/transcripts/AJ_1/corrections.jsonl" in holding(data, "Swordfishes")
-    assert "data/transcripts/AJ_1/notes.json" in holding(data, "Swordfish")
+    for name in ("notes.json", "notes.md"):
+        assert f"data/transcripts/AJ_1/{name}" in holding(data, "Swordfish")
+        assert f"data/transcripts/AJ_2/{name}" in everywhere
 
 
 def test_a_person(data: Path) -> None:
@@ -190,7 +229,10 @@ def test_a_person(data: Path) -> None:
     heard = json.loads((folder / "transcript.json").read_text("utf-8"))
     assert heard["title"] == "[forgotten] and Bob about Xanadu"
     assert heard["segments"][1]["correction"]["by"] == "forgotten"
-    assert not (folder / "notes.json").exists()
+    for job_id in ("AJ_1", "AJ_2"):
+        assert list((data / "transcripts" / job_id).glob("*notes*")) == []
+    why = "no notes of job 'AJ_1'; `tallyroom notes AJ_1 --again` makes them"
+    assert why in call("notes", "AJ_1").stderr
     assert called("transcript", "AJ_2", "--format", "txt") == (
         "[00:00:01] Bob: Ask [forgotten]. Plum.\n"
     )

@@ -33,6 +33,8 @@ CONTRACT = {
     "opt_out",
     "notice",
     "record",
+    "notes",
+    "notes_language",
 }
 
 
@@ -68,6 +70,8 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "leave_after_minutes": None,
         "leave_when_alone_seconds": 20.0,
         "send_audio": None,
+        "notes": None,
+        "notes_language": None,
     }
 
 
