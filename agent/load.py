@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 
 from livekit.agents import AgentServer
 
-CORES_OF_A_JOB = 0.2
+CORES_OF_A_JOB = 0.1
 """What a meeting of six people in turns takes, of one core; see docs/benchmarks.md."""
 SETTLING_SECONDS = 20.0
 """A job is dispatched when people come, and is as busy as it gets when they talk."""
