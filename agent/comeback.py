@@ -13,7 +13,10 @@ import logging
 from livekit import api
 from livekit.agents import JobContext
 
+from .dispatch import dispatch
 from .errors import DispatchError
+from .people import is_heard_by_server
+from .request import TranscriptionRequest
 from .server_api import server_api
 from .settings import AgentSettings
 
@@ -21,33 +24,33 @@ logger = logging.getLogger("tallyroom.agent")
 
 TRIES = 5
 PAUSE_SECONDS = 2.0
+COMING_SECONDS = 30.0
+"""Our own worker may be the only one, and still be on its way back to the server, too."""
 
 
 async def come_back(ctx: JobContext, settings: AgentSettings) -> bool:
-    """Ask for a transcriber as this one was asked for, if people are there; whether it was asked.
+    """Ask for a transcriber as this one was asked for, if people are there; whether one has come.
 
     The new job has an id of its own, with a record and a transcript of its own.
     """
+    request = TranscriptionRequest.parse(ctx.job.metadata)
+    asked = settings.model_copy(update={"agent_name": ctx.job.agent_name})
     for _ in range(TRIES):
         try:
-            async with asyncio.timeout(PAUSE_SECONDS), server_api(settings) as livekit:
-                return await _ask_again(ctx, livekit)
+            if not await _people_are_there(ctx.job.room.name, settings):
+                return False
+            # We may be in the room ourselves, with a connection that is mended too late.
+            await dispatch(asked, ctx.job.room.name, request, force=True, timeout=COMING_SECONDS)
         except (DispatchError, TimeoutError):
             await asyncio.sleep(PAUSE_SECONDS)
-    logger.error("cut off from the meeting, and nobody can be asked to send a transcriber again")
+        else:
+            logger.warning("cut off from the meeting: another transcriber has come")
+            return True
+    logger.error("cut off from the meeting, and no other transcriber has come")
     return False
 
 
-async def _ask_again(ctx: JobContext, livekit: api.LiveKitAPI) -> bool:
-    room_name = ctx.job.room.name
-    listed = await livekit.room.list_participants(api.ListParticipantsRequest(room=room_name))
-    people = [one for one in listed.participants if one.kind != api.ParticipantInfo.Kind.AGENT]
-    if not people:
-        return False
-    await livekit.agent_dispatch.create_dispatch(
-        api.CreateAgentDispatchRequest(
-            agent_name=ctx.job.agent_name, room=room_name, metadata=ctx.job.metadata
-        )
-    )
-    logger.warning("cut off from the meeting: another transcriber was asked for")
-    return True
+async def _people_are_there(room_name: str, settings: AgentSettings) -> bool:
+    async with asyncio.timeout(PAUSE_SECONDS), server_api(settings) as livekit:
+        listed = await livekit.room.list_participants(api.ListParticipantsRequest(room=room_name))
+    return any(is_heard_by_server(one.kind) for one in listed.participants)

@@ -22,7 +22,7 @@ def test_a_burst_of_jobs_fills_a_worker_before_any_of_them_is_busy() -> None:
     taken: list[str] = []
     while load.of(taken) < 0.7:
         taken.append(f"AJ_{len(taken)}")
-    assert len(taken) == 7
+    assert len(taken) == 14
 
 
 def test_what_a_job_will_need_fades_as_it_can_be_measured() -> None:
