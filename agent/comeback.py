@@ -28,12 +28,18 @@ COMING_SECONDS = 30.0
 """Our own worker may be the only one, and still be on its way back to the server, too."""
 
 
-async def come_back(ctx: JobContext, settings: AgentSettings) -> bool:
+async def come_back(ctx: JobContext, settings: AgentSettings, elapsed: float) -> bool:
     """Ask for a transcriber as this one was asked for, if people are there; whether one has come.
 
-    The new job has an id of its own, with a record and a transcript of its own.
+    The new job has an id of its own, with a record and a transcript of its own, and of the time
+    that this one had what is left after the seconds `elapsed`.
     """
     request = TranscriptionRequest.parse(ctx.job.metadata)
+    if request.leave_after_minutes:
+        left = request.leave_after_minutes - elapsed / 60
+        if left <= 0:
+            return False
+        request = request.model_copy(update={"leave_after_minutes": left})
     asked = settings.model_copy(update={"agent_name": ctx.job.agent_name})
     for _ in range(TRIES):
         try:

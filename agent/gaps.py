@@ -43,6 +43,12 @@ class GapLog:
         else:
             self._gaps.append(gap)
 
+    def take_closed(self, now: float) -> list[Gap]:
+        """Those that can no longer grow at this moment of the meeting, in order, once."""
+        closed = [gap for gap in self.gaps if gap.end + _APART_SECONDS < now]
+        self._gaps = [gap for gap in self._gaps if gap not in closed]
+        return closed
+
     @property
     def gaps(self) -> list[Gap]:
         """In order."""

@@ -26,6 +26,7 @@ from .settings import RecordedAs, SendAudio
 
 MAX_METADATA_BYTES = 64 * 1024
 MAX_IDENTITIES = 200
+LONGEST_MINUTES = 366 * 24 * 60.0
 MAX_TEMPLATE_NAME = 128
 
 MULTI = "multi"
@@ -115,8 +116,12 @@ class TranscriptionRequest(BaseModel):
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     notes: StrictBool | StrictStr | None = None
     notes_language: Language | None = None
-    leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    leave_after_minutes: (
+        Annotated[float, Field(gt=0, le=LONGEST_MINUTES, allow_inf_nan=False)] | None
+    ) = None
+    leave_when_alone_seconds: Annotated[
+        float, Field(ge=0, le=LONGEST_MINUTES * 60, allow_inf_nan=False)
+    ] = 20.0
 
     @field_validator("diarize", mode="before")
     @classmethod

@@ -39,6 +39,8 @@ logger = logging.getLogger("tallyroom.agent")
 PURPOSE = "captions"
 AWAY_SECONDS = 2.0
 """A connection that is back within a moment loses no audio: it was on its way."""
+EMPTY_SECONDS = 300.0
+"""As long as LiveKit keeps a room open into which nobody has come."""
 CUT_OFF_SECONDS = 20.0
 """The server ends the job of an agent that it has lost when it can tell its worker again."""
 LAST_WORDS_SECONDS = 25.0
@@ -108,6 +110,8 @@ class TranscriptionSession:
                     self._on_track(publication.track, publication, participant)
         if self._request.leave_after_minutes:
             self._leaving.limit(self._request.leave_after_minutes * 60)
+        if self._is_alone():
+            self._leaving.alone(max(EMPTY_SECONDS, self._request.leave_when_alone_seconds))
 
     def _meeting(self) -> Meeting:
         return Meeting(
@@ -243,8 +247,17 @@ class TranscriptionSession:
 
     def _on_person_gone(self, participant: rtc.RemoteParticipant) -> None:
         self._end_listeners(list(participant.track_publications))
-        if not any(other.kind in HEARD_KINDS for other in self._room.remote_participants.values()):
+        if self._is_alone():
             self._leaving.alone(self._request.leave_when_alone_seconds)
+
+    def _is_alone(self) -> bool:
+        others = self._room.remote_participants.values()
+        return not any(other.kind in HEARD_KINDS for other in others)
+
+    @property
+    def elapsed(self) -> float:
+        """How long the job has been in the room, in seconds."""
+        return self._now()
 
     def _leave(self, reason: str) -> None:
         self._is_leaving = True

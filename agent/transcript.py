@@ -50,9 +50,19 @@ class TranscriptWriter:
             write_whole(folder / MEETING, _meeting_json(self._meeting))
             _end_torn_line(folder / SEGMENTS)
             self._said_before = in_order(_read_segments(folder))
+            self._note_absence(folder)
             self._file = (folder / SEGMENTS).open("a", encoding="utf-8", errors="replace")
         except OSError as error:
             raise TranscriptError(f"cannot write transcript {folder}: {error.strerror}") from error
+
+    def _note_absence(self, folder: Path) -> None:
+        """Between two runs of a job nobody was there to hear."""
+        if self._later <= 0:
+            return
+        known: list[Segment | Gap] = [*self._said_before, *_read_gaps(folder)]
+        last = max((one.end for one in known), default=0.0)
+        if last < self._later:
+            self._gaps.add(Gap(speaker="", name="", start=last, end=self._later, track_id=""))
 
     @property
     def meeting(self) -> Meeting:
@@ -82,21 +92,30 @@ class TranscriptWriter:
         """
         segment = self.on_clock(segment)
         async with self._lock:
+            closed = self._gaps.take_closed(segment.start)
             try:
-                await asyncio.to_thread(self._append, segment)
+                await asyncio.to_thread(self._append, segment, closed)
             except OSError as error:
                 self._unwritten.append(segment)
                 raise TranscriptError(
                     f"cannot write transcript {self.folder}: {error.strerror}"
                 ) from error
 
-    def _append(self, segment: Segment) -> None:
+    def _append(self, segment: Segment, gaps: Iterable[Gap]) -> None:
+        self._write_gaps(gaps)
         self._file.write(json.dumps(asdict(segment), ensure_ascii=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
+    def _write_gaps(self, gaps: Iterable[Gap]) -> None:
+        for gap in gaps:
+            self._file.write(json.dumps({_GAP: asdict(gap)}, ensure_ascii=False) + "\n")
+
     def add_gap(self, gap: Gap) -> None:
-        """Remember what could not be heard, on this run's clock; written down at the end."""
+        """Remember what could not be heard, on this run's clock.
+
+        It is written down with the next segment that comes after it, or at the end.
+        """
         self._gaps.add(
             replace(
                 gap, start=round(gap.start + self._later, 3), end=round(gap.end + self._later, 3)
@@ -115,8 +134,7 @@ class TranscriptWriter:
     def _finish(self, formats: Sequence[TranscriptFormat]) -> list[Path]:
         # What could not be written before cannot be now, and is in memory.
         with contextlib.suppress(OSError, ValueError):
-            for gap in self._gaps.gaps:
-                self._file.write(json.dumps({_GAP: asdict(gap)}, ensure_ascii=False) + "\n")
+            self._write_gaps(self._gaps.gaps)
             self._file.close()
         try:
             stored = {segment.segment_id: segment for segment in _read_segments(self.folder)}

@@ -6,6 +6,7 @@ is in the room at once.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import logging
@@ -241,16 +242,19 @@ async def entrypoint(ctx: JobContext) -> None:
 async def on_session_end(ctx: JobContext) -> None:
     """While the room is still there: hear the last words out, and write the transcript.
 
-    A job that ends because the server took it for gone asks for another, before anything that
-    takes longer.
+    A job that ends because the server took it for gone asks for another, while notes and the like
+    are still being made: LiveKit gives all of it five minutes.
     """
     session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
     meter: JobMeter | None = ctx.proc.userdata.pop(_METER, None)
-    if session:
-        cut_off = session.is_cut_off
-        await session.finish()
-        if meter:
-            await meter.announce(WebhookEvent.ENDED)
-        if cut_off:
-            await come_back(ctx, AgentSettings.load())
+    if not session:
+        return
+    cut_off, elapsed = session.is_cut_off, session.elapsed
+    await session.finish()
+    if meter:
+        await meter.announce(WebhookEvent.ENDED)
+    if cut_off:
+        settings = AgentSettings.load()
+        await asyncio.gather(come_back(ctx, settings, elapsed), session.conclude())
+    else:
         await session.conclude()

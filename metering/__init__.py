@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .usage import Meter as Meter
     from .usage import Usage as Usage
     from .webhooks.events import WebhookEvent as WebhookEvent
+    from .webhooks.events import owe as owe
     from .work_meter import WorkMeter as WorkMeter
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ _HOMES = {
     "WorkMeter": "work_meter",
     "attach_sweeper": "sweeper",
     "keep_room_names_out": "log_privacy",
+    "owe": "webhooks.events",
     "record_declined": "job_meter",
     "request_prices": "terms_in_force",
     "stream_limits": "control.limits_in_force",

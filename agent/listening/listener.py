@@ -141,6 +141,11 @@ class Listener:
         self._pushed_at = captured.at
         self._pass_on(self._gate.push(captured))
 
+    @property
+    def is_hearing(self) -> bool:
+        """Whether an STT stream is open for it."""
+        return self._take is not None and self._take.is_open
+
     def mute(self) -> None:
         """The microphone is off: what was being said is over."""
         if self._gate and not self._ended.is_set():
@@ -184,14 +189,13 @@ class Listener:
             await self._give_up()
 
     async def _give_up(self) -> None:
-        """Whatever has not been heard until now is a gap in the transcript."""
-        takes = dict(self._running)
+        takes = list(self._running)
         for task in takes:
             task.cancel()
         await asyncio.gather(*takes, return_exceptions=True)
-        for take in takes.values():
-            for captured in take.backlog.clear():
-                self._lost(captured.frame.duration, captured.at)
+        for task in takes:
+            if task in self._running:
+                self._on_take_done(task)
 
     def _lost(self, seconds: float, at: float) -> None:
         if self._is_discarded:
@@ -233,6 +237,7 @@ class Listener:
             said=words.take,
             attribute=self._attribute,
             first_pause_seconds=self._first_pause_seconds,
+            has_silence=self._gate is None,
         )
         task = asyncio.create_task(_hear(take, words), name="tallyroom-take")
         self._running[task] = take
@@ -240,9 +245,22 @@ class Listener:
         return take
 
     def _on_take_done(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task, None)
-        if not task.cancelled() and (error := task.exception()):
+        take = self._running.pop(task, None)
+        if take is None:
+            return
+        error = None if task.cancelled() else task.exception()
+        if error:
             logger.error("a stretch of speech was not heard out: %s", type(error).__name__)
+        if task.cancelled() or error or take.gave_up:
+            self._is_lost(take)
+        else:
+            # What no words came of was silence, or no speech.
+            take.backlog.clear()
+
+    def _is_lost(self, take: Take) -> None:
+        """Whatever of it has not been heard until now is a gap in the transcript."""
+        for captured in take.backlog.clear():
+            self._lost(captured.frame.duration, captured.at)
 
     def _watch_for_a_stall(self, seconds: float) -> None:
         self._stall = asyncio.get_running_loop().call_later(seconds, self._on_stall)

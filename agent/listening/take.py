@@ -29,8 +29,13 @@ DRAIN_SECONDS = 12.0
 _HANGS = 3
 """A provider that swallows audio without a word is paid for it each time."""
 
+_NOTHING_BEGUN = (stt.SpeechEventType.FINAL_TRANSCRIPT, stt.SpeechEventType.END_OF_SPEECH)
+
 _ONE_ATTEMPT = APIConnectOptions(max_retry=0)
 """The framework's own retries drop the audio that the failed attempt had taken."""
+
+_SURELY_HEARD_SECONDS = 60.0
+"""Of silence that is sent all the same: a provider that had words in it would have said so."""
 
 Said = Callable[[stt.SpeechEvent, Timeline], Awaitable[None]]
 
@@ -47,8 +52,10 @@ class Take:
         said: Said,
         attribute: Callable[[], AbstractContextManager[None]],
         first_pause_seconds: float,
+        has_silence: bool = False,
     ) -> None:
         self._recognisers = recognisers
+        self._has_silence = has_silence
         self._backlog = backlog
         self._now = now
         self._said = said
@@ -62,7 +69,10 @@ class Take:
         self._is_paused = False
         self._is_over = False
         self._heard = False
+        self._is_begun = False
         self._hangs = 0
+        self.gave_up = False
+        """Whether a provider was not waited for any longer: what it had not answered is lost."""
 
     @property
     def has_ended(self) -> bool:
@@ -98,6 +108,8 @@ class Take:
             with contextlib.suppress(RuntimeError):
                 self._stream.push_frame(captured.frame)
                 self._timeline.push_captured(captured.frame.duration, captured.at)
+                if self._has_silence and not self._is_begun:
+                    self._backlog.heard(self._timeline.pushed - _SURELY_HEARD_SECONDS)
 
     def pause(self) -> None:
         """Nobody speaks for now: the provider is to answer without waiting for silence."""
@@ -192,15 +204,19 @@ class Take:
         if drain.timed_out:
             self._hangs += 1
             logger.warning("a stream's last words did not come within %g s", DRAIN_SECONDS)
-            self._is_over = self._heard or self._hangs >= _HANGS
+            self._is_over = self.gave_up = self._heard or self._hangs >= _HANGS
         else:
             self._is_over = self._ended.is_set()
         return self._is_over
 
     async def _take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
         said = event.alternatives[0] if event.alternatives else None
+        self._is_begun = event.type is stt.SpeechEventType.START_OF_SPEECH or (
+            self._is_begun and event.type not in _NOTHING_BEGUN
+        )
         if said is not None and said.text.strip():
             self._heard = True
+            self._is_begun = event.type is not stt.SpeechEventType.FINAL_TRANSCRIPT
             if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
                 self._backlog.heard(said.end_time if has_times(said) else timeline.pushed)
                 timeline.forget_before(said.start_time)

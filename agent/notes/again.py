@@ -5,16 +5,17 @@ Nobody is in a room, so the LLM's use is a record of its own, charged to the mee
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from pathlib import Path
 
-from metering import WorkMeter
+from metering import MeterSettings, WebhookEvent, WorkMeter, owe
 
 from ..errors import NotesError, SettingsError
 from ..language_models import check_llm
 from ..request import MULTI
-from ..segments import UNDETERMINED, Transcript
+from ..segments import UNDETERMINED, Meeting, Transcript
 from ..settings import NONE, AgentSettings
 from ..transcript import read_transcript
 from .conclusion import notes_of
@@ -78,7 +79,21 @@ async def make_again(
         stays = "; those that were there stay" if before else ""
         raise NotesError(f"no notes could be made: {notes.reason}{stays}")
     write_notes(folder, notes, render_notes(notes))
+    await asyncio.to_thread(_announce, meeting, notes)
     return notes
+
+
+def _announce(meeting: Meeting, notes: Notes) -> None:
+    """Whoever is told by webhook of the meeting's notes is told of these, too."""
+    told = {
+        "job_id": meeting.job_id,
+        "room_name": meeting.room_name,
+        "tenant": meeting.tenant,
+        "title": meeting.title,
+        "notes": notes.model_dump(mode="json"),
+    }
+    again = notes.made_at.isoformat()
+    owe(MeterSettings.load(), WebhookEvent.NOTES, told, again=again)
 
 
 def _notes_before(folder: Path) -> Notes | None:

@@ -18,7 +18,8 @@ from ..settings import AgentSettings
 ROOM_FILE = "{room_name}-{time}"
 TRACK_FILE = "{room_name}-{publisher_identity}-{track_id}-{time}"
 """Templates of Egress's own, which it fills in."""
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
+"""A server without Egress says so after some 20 s: it waits for one that could answer."""
 
 OpenApi = Callable[[], AbstractAsyncContextManager[api.LiveKitAPI]]
 

@@ -23,8 +23,8 @@ logger = logging.getLogger("tallyroom.agent")
 
 LOOK_SECONDS = 5.0
 """News of an egress comes by webhook, which a job cannot receive: so it asks this often."""
-ENDING_SECONDS = 20.0
-"""How long a recording may take to be over; LiveKit bills to its own end, which is waited for."""
+ENDING_SECONDS = 30.0
+"""How long all may take to be over; LiveKit bills to their end, so that is waited for."""
 
 Metered = Callable[[api.EgressInfo], None]
 MayRecord = Callable[[rtc.RemoteParticipant], bool]
@@ -57,6 +57,9 @@ class Recording(MeetingObserver):
         self._look_seconds = look_seconds
         self._by_track: dict[str, str] = {}
         self._ours: set[str] = set()
+        self._stopped: set[str] = set()
+        self._room_sid = ""
+        self._has_told = False
         self._seen: dict[str, api.EgressInfo] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
@@ -80,13 +83,12 @@ class Recording(MeetingObserver):
         if self._watching:
             self._watching.cancel()
         self._is_over = True
-        while self._tasks:
-            # One that is being begun is ended, too; each waits for an answer for so long only.
-            await asyncio.wait(self._tasks)
-        for egress_id in self._ours:
-            await self._stop(egress_id)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ENDING_SECONDS):
+                while self._tasks:
+                    # One that is being begun is ended, too.
+                    await asyncio.wait(self._tasks)
+                await asyncio.gather(*map(self._stop, self._ours))
                 while self._is_under_way():
                     await self._look()
                     if self._is_under_way():
@@ -105,10 +107,16 @@ class Recording(MeetingObserver):
         try:
             found = await self._egress.all()
         except RecordingError as error:
-            logger.warning("recordings are not metered for now: %s", error)
+            logger.warning("recordings are not looked for: %s", error)
             return
         for info in found:
-            self._take(info)
+            if await self._is_of_this_room(info):
+                self._take(info)
+
+    async def _is_of_this_room(self, info: api.EgressInfo) -> bool:
+        """LiveKit lists by the name, and for a day also those of rooms that had it before."""
+        self._room_sid = self._room_sid or await self._room.sid
+        return info.room_id == self._room_sid
 
     def _take(self, info: api.EgressInfo) -> None:
         before = self._seen.get(info.egress_id)
@@ -118,8 +126,10 @@ class Recording(MeetingObserver):
             api.EgressStatus.EGRESS_FAILED,
             api.EgressStatus.EGRESS_ABORTED,
         )
-        if failed and (before is None or before.status != info.status):
-            self._failed(f"Egress has given up: {info.error or 'it does not say why'}")
+        is_news = before is None or before.status != info.status
+        if failed and is_news and info.egress_id in self._ours - self._stopped:
+            # What Egress says of it can have names in it, of files that are called after people.
+            self._failed(f"{info.egress_id} has failed, with code {info.error_code}")
 
     def _on_track(
         self,
@@ -146,7 +156,17 @@ class Recording(MeetingObserver):
 
     async def _record_room(self) -> None:
         with self._told_of_failure():
+            if await self._goes_on_already():
+                return
             self._begun(await self._egress.start_room())
+
+    async def _goes_on_already(self) -> bool:
+        """An earlier run of this job may have begun it, or somebody else: it ends with the room."""
+        await self._look()
+        return any(
+            is_under_way(info) and info.WhichOneof("request") == "room_composite"
+            for info in self._seen.values()
+        )
 
     async def _record_track(self, track_id: str) -> None:
         with self._told_of_failure():
@@ -171,6 +191,7 @@ class Recording(MeetingObserver):
     async def _stop(self, egress_id: str) -> None:
         if not is_under_way(self._seen[egress_id]):
             return
+        self._stopped.add(egress_id)
         try:
             self._take(await self._egress.stop(egress_id))
         except RecordingError as error:
@@ -178,7 +199,11 @@ class Recording(MeetingObserver):
 
     def _failed(self, line: str) -> None:
         logger.error("not recorded: %s", line)
-        self._start(self._say("This meeting is not being recorded."))
+        if not self._has_told:
+            self._has_told = True
+            whole = "This meeting is not being recorded."
+            part = "Not everybody's microphone is being recorded."
+            self._start(self._say(part if self._wanted is RecordedAs.TRACKS else whole))
 
     async def _say(self, line: str) -> None:
         await self._tell(line)

@@ -27,6 +27,7 @@ class EgressServer(ProviderServer):
         self.egresses: dict[str, EgressInfo] = {}
         self.requests: list[object] = []
         self.fails = ""
+        self.room_id = "RM_now"
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(f"{_TWIRP}{{method}}", self._on_request)]
@@ -51,6 +52,7 @@ class EgressServer(ProviderServer):
 
     def _start(self, asked: object, info: EgressInfo) -> EgressInfo:
         self.requests.append(asked)
+        info.room_id = self.room_id
         info.egress_id = f"EG_{len(self.egresses):012d}"
         info.status = EgressStatus.EGRESS_STARTING
         self.egresses[info.egress_id] = info

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +41,13 @@ class Room:
     is_recording: bool = False
     remote_participants: dict[str, Any] = field(default_factory=dict)
     handlers: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sid(self) -> Awaitable[str]:
+        async def sid() -> str:
+            return "RM_now"
+
+        return sid()
 
     def on(self, event: str, handler: Any) -> None:
         self.handlers[event] = handler
@@ -170,7 +177,7 @@ async def test_a_refusal_is_told_to_people_and_nothing_is_metered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with EgressServer() as server:
-        server.refusals.append(429)
+        server.refusals.extend([429, 429])
         one = Recorded(server, RecordedAs.ROOM)
         await one.recording.on_start(MEETING, ())
         await until(lambda: bool(one.told))
@@ -178,3 +185,45 @@ async def test_a_refusal_is_told_to_people_and_nothing_is_metered(
     assert one.told == ["This meeting is not being recorded."]
     assert "LiveKit Egress refuses: resource_exhausted: too many egresses" in caplog.text
     assert one.usages("egress_transcode") == []
+
+
+async def test_what_a_room_of_the_same_name_had_before_is_not_this_meetings() -> None:
+    async with EgressServer() as server:
+        server.room_id = "RM_yesterday"
+        async with api.LiveKitAPI(server.origin, "key", secrets.token_hex(16)) as livekit:
+            asked = api.RoomCompositeEgressRequest(room_name=ROOM)
+            await livekit.egress.start_room_composite_egress(asked)
+        server.room_id = "RM_now"
+        one = Recorded(server, RecordedAs.ROOM)
+        await one.recording.on_start(MEETING, ())
+        await until(lambda: is_active(server, 2))
+        await one.recording.on_end()
+    before, now = server.egresses.values()
+    assert before.status == api.EgressStatus.EGRESS_ACTIVE
+    assert [usage.provider_ref for usage in one.usages("egress_transcode")] == [now.egress_id]
+
+
+async def test_a_room_that_is_being_recorded_is_not_recorded_twice() -> None:
+    async with EgressServer() as server:
+        async with api.LiveKitAPI(server.origin, "key", secrets.token_hex(16)) as livekit:
+            asked = api.RoomCompositeEgressRequest(room_name=ROOM)
+            await livekit.egress.start_room_composite_egress(asked)
+        one = Recorded(server, RecordedAs.ROOM)
+        one.room.is_recording = True
+        await one.recording.on_start(MEETING, ())
+        await until(lambda: bool(one.usages("egress_transcode")))
+        await one.recording.on_end()
+    (info,) = server.egresses.values()
+    assert info.status == api.EgressStatus.EGRESS_ACTIVE
+
+
+async def test_many_microphones_without_egress_are_one_line() -> None:
+    async with EgressServer() as server:
+        server.refusals.extend([503] * 12)
+        one = Recorded(server, RecordedAs.TRACKS)
+        await one.recording.on_start(MEETING, ())
+        for number in range(4):
+            one.room.publish(f"TR_{number}", f"person-{number}")
+        await until(lambda: bool(one.told))
+        await one.recording.on_end()
+    assert one.told == ["Not everybody's microphone is being recorded."]

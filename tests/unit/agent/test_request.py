@@ -103,7 +103,7 @@ def test_a_bad_value_is_one_line_that_names_it(name: str, value: Any) -> None:
     assert refusal(json.dumps({name: value})).startswith((f"{name}: ", f"{name}.0: "))
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1e12"])
 def test_no_endless_waits(number: str) -> None:
     for name in ("leave_after_minutes", "leave_when_alone_seconds"):
         assert refusal(f'{{"{name}": {number}}}').startswith(f"{name}: ")
@@ -171,7 +171,7 @@ labels = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
             "numerals": st.none() | st.booleans(),
             "captions": st.booleans(),
             "transcript_formats": st.lists(st.sampled_from(TranscriptFormat)).map(tuple),
-            "leave_after_minutes": st.none() | st.floats(0.1, 1e6),
+            "leave_after_minutes": st.none() | st.floats(0.1, 5e5),
             "leave_when_alone_seconds": st.floats(0, 1e6),
         },
     )

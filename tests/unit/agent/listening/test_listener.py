@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.listening import take as take_module
+from agent.listening.backlog import AudioAllowance
 from agent.listening.listener import Interim, Listener, Speaker
 from agent.listening.recognisers import Recogniser, Recognisers
 from agent.segments import Gap, Segment
@@ -417,6 +418,39 @@ async def test_what_was_being_said_by_who_opts_out_is_neither_words_nor_a_gap(he
     await hearing.over()
     assert (hearing.segments.empty(), gaps) == (True, [])
     assert stream.closed
+
+
+async def test_audio_that_no_words_came_of_is_given_back_and_no_gap(hear: Hear) -> None:
+    """Hours of meetings are thousands of stretches, each with a tail of silence."""
+    allowance = AudioAllowance(3.0)
+    gaps: list[Gap] = []
+    for _ in range(5):
+        hearing = hear(allowance=allowance, on_gap=gaps.append)
+        stream = await hearing.engine.next_stream()
+        hearing.speak(1, 2)
+        stream.say("word", 0.0, 1.0)
+        await hearing.segment()
+        hearing.listener.end()
+        await hearing.over()
+    for _ in range(5):
+        hearing = hear(allowance=allowance, on_gap=gaps.append)
+        await hearing.engine.next_stream()
+        hearing.speak(1, 2)
+        hearing.listener.discard()
+        await hearing.over()
+    assert gaps == []
+
+
+async def test_silence_that_is_sent_is_not_kept_for_ever_nor_called_lost(hear: Hear) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append, kept_seconds=100.0, allowance=AudioAllowance(100.0))
+    stream = await hearing.engine.next_stream()
+    await until(lambda: hearing.listener.is_hearing)
+    hearing.speak(*range(250))
+    assert gaps == []
+    stream.fail()
+    again = await hearing.engine.next_stream()
+    await again.heard(*range(190, 250))
 
 
 async def test_being_cancelled_closes_the_stream(hear: Hear) -> None:
