@@ -7,7 +7,9 @@
     |-- TranscriptError       a transcript that cannot be written or read back
     |-- SearchError           the index of transcripts cannot be read or written
     |-- LanguageModelError    an LLM that did not answer
-    `-- NotesError            notes that are not there, or that cannot be made or read
+    |-- NotesError            notes that are not there, or that cannot be made or read
+    |-- RecordingError        LiveKit Egress is not there, or does not record
+    `-- ModerationError       the hook that is to moderate cannot be found
 
 A job request is declined on `DispatchError`, the command line exits with 1 on any of them.
 Messages name the offending value and what to do about it.
@@ -59,3 +61,11 @@ class LanguageModelError(TranscriberError):
 
 class NotesError(TranscriberError):
     """Notes are not there, or cannot be made, written or read."""
+
+
+class RecordingError(TranscriberError):
+    """LiveKit Egress is not there, or does not record."""
+
+
+class ModerationError(TranscriberError):
+    """The hook that is to moderate cannot be found, or is none."""

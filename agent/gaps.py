@@ -15,14 +15,18 @@ def stretches(gaps: Iterable[Gap]) -> list[Gap]:
     """Gaps in order, those of one track that touch or nearly touch as one."""
     merged: list[Gap] = []
     newest: dict[str, int] = {}
-    for gap in sorted(gaps, key=lambda item: (item.start, item.end, item.track_id)):
+    for gap in sorted(gaps, key=_order):
         index = newest.get(gap.track_id)
         if index is not None and gap.start - merged[index].end <= _APART_SECONDS:
             merged[index] = replace(merged[index], end=max(merged[index].end, gap.end))
         else:
             newest[gap.track_id] = len(merged)
             merged.append(gap)
-    return merged
+    return sorted(merged, key=_order)
+
+
+def _order(gap: Gap) -> tuple[float, float, str]:
+    return gap.start, gap.end, gap.track_id
 
 
 class GapLog:

@@ -21,7 +21,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from .errors import DispatchError
-from .settings import SendAudio
+from .manners.wording import MAX_NOTICE_CHARACTERS
+from .settings import RecordedAs, SendAudio
 
 MAX_METADATA_BYTES = 64 * 1024
 MAX_IDENTITIES = 200
@@ -87,10 +88,12 @@ class TranscriptionRequest(BaseModel):
     have it found out; `languages` are those of participants, by identity. `diarize` tells the
     voices on one microphone apart: on everybody's, or on those of the identities that are listed.
     `numerals` asks for numbers as digits or as words; None leaves them to the provider.
-    `send_audio` is as the worker has it where it is not given. `notes` names a template, or says
-    whether there are to be any; None leaves that to the worker. They are in `notes_language`, or
-    else in the meeting's. `leave_after_minutes` ends the job
-    that long after it joined, `leave_when_alone_seconds` that long after the last person left.
+    `notes` names a template, or says whether there are to be any; None leaves that to the worker.
+    They are in `notes_language`, or else in the meeting's. `opt_out` are people who must not be heard. `notice` is what people are told of it all, true for
+    what the worker has, false for nothing. `record` has LiveKit Egress record the room, or each
+    microphone. `send_audio` is as the worker has it where it is not given. `leave_after_minutes`
+    ends the job that long after it joined, `leave_when_alone_seconds` that long after the last
+    person left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,7 +108,10 @@ class TranscriptionRequest(BaseModel):
     profanity_filter: StrictBool = False
     numerals: StrictBool | None = None
     captions: bool = True
+    opt_out: tuple[Identity, ...] = Field(default=(), max_length=MAX_IDENTITIES)
+    notice: Annotated[str, StringConstraints(max_length=MAX_NOTICE_CHARACTERS)] | StrictBool = True
     send_audio: SendAudio | None = None
+    record: RecordedAs | None = None
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     notes: StrictBool | StrictStr | None = None
     notes_language: Language | None = None

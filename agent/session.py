@@ -20,9 +20,14 @@ from livekit.agents import AutoSubscribe, JobContext
 from metering import JobMeter
 
 from .captions import Captions
+from .chat import Chat
 from .errors import TranscriptError
 from .listening.listener import Interim, Listener, Speaker
+from .manners.leaving import Leaving
+from .manners.opt_out import OPT_OUT_ATTRIBUTE, has_opted_out
 from .observers import MeetingObserver, Observers
+from .people import HEARD_KINDS
+from .presence import appear
 from .recognition import Recognition
 from .request import TranscriptionRequest
 from .segments import Gap, Meeting, Segment
@@ -38,16 +43,6 @@ CUT_OFF_SECONDS = 20.0
 """The server ends the job of an agent that it has lost when it can tell its worker again."""
 LAST_WORDS_SECONDS = 25.0
 """How long the words that were said last may take at the end, where STT is slow or away."""
-
-HEARD_KINDS = frozenset(
-    {
-        rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
-        rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
-        rtc.ParticipantKind.PARTICIPANT_KIND_INGRESS,
-        rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
-    }
-)
-"""People, however they come in; agents and recorders are not listened to."""
 
 
 class TranscriptionSession:
@@ -75,9 +70,9 @@ class TranscriptionSession:
         self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
         self._began = time.monotonic()
         self._is_listening = False
-        self._timers: list[asyncio.TimerHandle] = []
-        self._alone_timer: asyncio.TimerHandle | None = None
+        self._leaving = Leaving(ctx.room, Chat(ctx.room), self._leave)
         self._finished = False
+        self._appearing: asyncio.Task[None] | None = None
         self._away_since: float | None = None
         self._back_at: float | None = None
         self._is_leaving = False
@@ -96,7 +91,9 @@ class TranscriptionSession:
         room.on("reconnected", self._on_reconnected)
         room.on("participant_connected", self._on_person)
         room.on("participant_disconnected", self._on_person_gone)
+        room.on("participant_attributes_changed", self._on_attributes)
         await self._ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
+        self._appearing = asyncio.create_task(appear(room), name="tallyroom-appear")
         self._began = time.monotonic()
         meeting = self._meeting()
         self._transcript = self._open_transcript(meeting)
@@ -110,7 +107,7 @@ class TranscriptionSession:
                 if publication.track:
                     self._on_track(publication.track, publication, participant)
         if self._request.leave_after_minutes:
-            self._leave_in(self._request.leave_after_minutes * 60, "time is up")
+            self._leaving.limit(self._request.leave_after_minutes * 60)
 
     def _meeting(self) -> Meeting:
         return Meeting(
@@ -142,8 +139,9 @@ class TranscriptionSession:
         if self._finished:
             return
         self._finished = True
-        for timer in self._timers:
-            timer.cancel()
+        self._leaving.cancel()
+        if self._appearing:
+            self._appearing.cancel()
         await self._hear_out()
         self._on_reconnected()
         if self._transcript is None:
@@ -177,12 +175,15 @@ class TranscriptionSession:
     def _on_track(
         self,
         track: rtc.Track,
-        publication: rtc.TrackPublication,
+        publication: rtc.RemoteTrackPublication,
         participant: rtc.RemoteParticipant,
     ) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO or participant.kind not in HEARD_KINDS:
             return
         if self._finished or track.sid in self._listeners or not self._is_listening:
+            return
+        if self._has_opted_out(participant):
+            publication.set_subscribed(False)
             return
         identity = participant.identity
         listening = ExitStack()
@@ -208,7 +209,9 @@ class TranscriptionSession:
         task.add_done_callback(lambda done: self._on_listener_done(track.sid, done))
 
     def _on_listener_done(self, track_id: str, task: asyncio.Task[None]) -> None:
-        self._listeners.pop(track_id, None)
+        # Who has opted in again has another on the same track.
+        if (known := self._listeners.get(track_id)) and known[1] is task:
+            del self._listeners[track_id]
         if not task.cancelled() and (error := task.exception()):
             logger.error("a listener ended early: %s", type(error).__name__)
 
@@ -235,25 +238,32 @@ class TranscriptionSession:
                 known[0].end()
 
     def _on_person(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.kind in HEARD_KINDS and self._alone_timer:
-            self._alone_timer.cancel()
-            self._alone_timer = None
+        if participant.kind in HEARD_KINDS:
+            self._leaving.in_company()
 
     def _on_person_gone(self, participant: rtc.RemoteParticipant) -> None:
         self._end_listeners(list(participant.track_publications))
         if not any(other.kind in HEARD_KINDS for other in self._room.remote_participants.values()):
-            self._alone_timer = self._leave_in(
-                self._request.leave_when_alone_seconds, "everyone has left"
-            )
-
-    def _leave_in(self, seconds: float, reason: str) -> asyncio.TimerHandle:
-        timer = asyncio.get_running_loop().call_later(seconds, self._leave, reason)
-        self._timers.append(timer)
-        return timer
+            self._leaving.alone(self._request.leave_when_alone_seconds)
 
     def _leave(self, reason: str) -> None:
         self._is_leaving = True
         self._ctx.shutdown(reason)
+
+    def _has_opted_out(self, participant: rtc.Participant) -> bool:
+        return has_opted_out(participant.identity, participant.attributes, self._request.opt_out)
+
+    def _on_attributes(self, changed: dict[str, str], participant: rtc.Participant) -> None:
+        """Who opts out is no longer sent to us; who takes it back is, and heard anew."""
+        if OPT_OUT_ATTRIBUTE not in changed or not isinstance(participant, rtc.RemoteParticipant):
+            return
+        is_out = self._has_opted_out(participant)
+        for track_id, publication in participant.track_publications.items():
+            if publication.kind != rtc.TrackKind.KIND_AUDIO:
+                continue
+            if is_out and (known := self._listeners.pop(track_id, None)):
+                known[0].discard()
+            publication.set_subscribed(not is_out)
 
     async def _on_segment(self, segment: Segment) -> None:
         """At once to the room and to the disk: neither waits for the other."""

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import SettingsError
+from .manners.wording import DEFAULT_NOTICE, MAX_NOTICE_CHARACTERS
 
 NONE = "none"
 _DEEPGRAM = "deepgram/nova-3"
@@ -24,6 +25,15 @@ class SendAudio(StrEnum):
     """What is said, from just before to just after it."""
     ALWAYS = "always"
     """All of it, through one stream for as long as they are there."""
+
+
+class RecordedAs(StrEnum):
+    """What is recorded."""
+
+    ROOM = "room"
+    """Everybody mixed, in one file: encoded by Egress, and billed as transcoding."""
+    TRACKS = "tracks"
+    """Each person's microphone as it is, in a file of its own."""
 
 
 class ModelChoice(NamedTuple):
@@ -65,6 +75,14 @@ class AgentSettings(BaseSettings):
     stt_fallbacks: Annotated[tuple[str, ...], NoDecode] = ()
     stt_limits: str = ""
     send_audio: SendAudio = SendAudio.SPEECH
+    notice: str = Field(default=DEFAULT_NOTICE, max_length=MAX_NOTICE_CHARACTERS)
+    recording_path: str = ""
+    recording_s3_bucket: str = ""
+    recording_s3_region: str = ""
+    recording_s3_endpoint: str = ""
+    recording_s3_access_key: SecretStr = SecretStr("")
+    recording_s3_secret: SecretStr = SecretStr("")
+    moderation: str = ""
     llm: str = NONE
     tts: str = NONE
     notes: str = "minutes"

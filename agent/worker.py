@@ -32,18 +32,26 @@ from metering import (
     streaming_terms,
 )
 
+from .chat import Chat
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
 from .language_models import check_llm, llm_modules
 from .limits import limits_in_force
 from .load import load_function
+from .manners.notice import Notice, notice_of
+from .manners.opt_out import has_opted_out
+from .moderation import Moderation, load_hook
 from .notes.plan import plan_notes, prices_for_ceiling
 from .notes.taker import note_taker
 from .observers import MeetingObserver
+from .people import HEARD_KINDS
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
+from .recording.egress import RoomEgress
+from .recording.recording import Recording
 from .request import TranscriptionRequest
+from .server_api import server_api
 from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
 
@@ -84,8 +92,11 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     Raises:
         SettingsError: the chosen STT or LLM cannot be had, or a ceiling not be kept.
         MeteringError: TALLYROOM_STT_LIMITS or the rates cannot be read.
+        ModerationError: TALLYROOM_MODERATION names no hook.
     """
     check_llm(settings)
+    if settings.moderation:
+        load_hook(settings.moderation)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
     os.environ.setdefault(*_NO_TURN_DETECTION)
     server = TranscriberServer(
@@ -212,7 +223,7 @@ async def entrypoint(ctx: JobContext) -> None:
             recognition,
             meter,
             settings.transcripts_path,
-            _observers(ctx, settings, request, meter),
+            observers=observers(ctx, settings, request, meter),
         )
         ctx.proc.userdata[_SESSION] = session
         await session.start()
@@ -222,19 +233,37 @@ async def entrypoint(ctx: JobContext) -> None:
         ctx.shutdown(str(error))
 
 
-def _observers(
+def observers(
     ctx: JobContext, settings: AgentSettings, request: TranscriptionRequest, meter: JobMeter
 ) -> list[MeetingObserver]:
-    """What takes part in the meeting besides captions and transcript.
+    """What takes part in a meeting besides captions and transcript, in the order they are told.
 
     Raises:
         TranscriberError: what was asked for cannot be had.
     """
-    observers: list[MeetingObserver] = []
+    chosen: list[MeetingObserver] = []
+    chat = Chat(ctx.room)
+    if notice := notice_of(settings, request):
+        chosen.append(Notice(ctx.room, chat, notice, HEARD_KINDS))
+    if settings.moderation:
+        folder = settings.transcripts_path / ctx.job.id
+        chosen.append(Moderation(load_hook(settings.moderation), folder))
     if plan := plan_notes(settings, request):
-        prices = ctx.proc.userdata.get(_NOTES_PRICES)
-        observers.append(note_taker(settings, plan, meter, prices))
-    return observers
+        chosen.append(note_taker(settings, plan, meter, ctx.proc.userdata.get(_NOTES_PRICES)))
+    chosen.append(
+        Recording(
+            ctx.room,
+            RoomEgress(ctx.room.name, settings, lambda: server_api(settings)),
+            request.record,
+            metered=meter.egress,
+            may_record=lambda person: (
+                person.kind in HEARD_KINDS
+                and not has_opted_out(person.identity, person.attributes, request.opt_out)
+            ),
+            tell=chat.say,
+        )
+    )
+    return chosen
 
 
 async def on_session_end(ctx: JobContext) -> None:

@@ -264,8 +264,8 @@ class LocalServer:
         ports_are_known = self._port != 0
         for _ in range(attempts):
             if not ports_are_known:
-                self._port = _free_port(socket.SOCK_STREAM)
-                self._udp_port = _free_port(socket.SOCK_DGRAM)
+                self._port = free_port(socket.SOCK_STREAM)
+                self._udp_port = free_port(socket.SOCK_DGRAM)
             process = self._process = self._spawn(self._binary)
             deadline = time.monotonic() + patience
             while process.poll() is None and time.monotonic() < deadline:
@@ -397,7 +397,8 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _free_port(kind: socket.SocketKind) -> int:
+def free_port(kind: socket.SocketKind) -> int:
+    """A port on loopback that nobody has at this moment."""
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

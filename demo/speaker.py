@@ -11,10 +11,10 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from livekit import rtc
@@ -24,6 +24,7 @@ from .clips import SAMPLE_RATE, Clip, Samples, load_clip
 from .server import LocalServer, ParticipantKind, RemoteServer, participant_token
 
 CAPTIONS = "lk.transcription"
+CHAT = "lk.chat"
 SAMPLES_PER_FRAME = SAMPLE_RATE // 50
 QUEUE_MS = 100
 
@@ -40,6 +41,15 @@ class Caption:
     sender_identity: str
     text: str
     final: bool
+    received_at: float
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """A message in the room's chat; `received_at` is on the monotonic clock, in seconds."""
+
+    sender_identity: str
+    text: str
     received_at: float
 
 
@@ -180,6 +190,7 @@ class Speaker:
 
     Attributes:
         captions: every caption received, in the order they ended, across all joins.
+        messages: every message of the chat, likewise.
     """
 
     def __init__(
@@ -196,6 +207,7 @@ class Speaker:
         self.identity = identity
         self._hears = hears
         self.captions: list[Caption] = []
+        self.messages: list[ChatMessage] = []
         self._server = server
         self._room_name = room
         self._name = name or identity
@@ -245,6 +257,7 @@ class Speaker:
             raise RuntimeError("this speaker is in the room already")
         room = rtc.Room()
         room.register_text_stream_handler(CAPTIONS, self._on_captions)
+        room.register_text_stream_handler(CHAT, self._on_message)
         for event in ("participant_connected", "participant_disconnected", "disconnected"):
             room.on(event, lambda *_: self._changes.notify())
         token = participant_token(
@@ -336,6 +349,22 @@ class Speaker:
 
         return await self._changes.until(enough, timeout)
 
+    async def write(self, text: str) -> None:
+        """Write in the chat, to everybody."""
+        await self.room.local_participant.send_text(text, topic=CHAT)
+
+    async def wait_for_message(
+        self, matching: Callable[[ChatMessage], bool] = lambda _: True, *, timeout: float = 20.0
+    ) -> ChatMessage:
+        """Wait until a message that matches is in the chat; returns the first.
+
+        Raises:
+            TimeoutError: there was none within `timeout` seconds.
+        """
+        return await self._changes.until(
+            lambda: next(filter(matching, self.messages), None), timeout
+        )
+
     async def wait_for_participant(
         self,
         matching: Callable[[rtc.RemoteParticipant], bool],
@@ -380,9 +409,21 @@ class Speaker:
         await self.leave()
 
     def _on_captions(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
-        task = asyncio.create_task(self._read(reader, sender_identity))
+        self._start(self._read(reader, sender_identity))
+
+    def _on_message(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
+        self._start(self._read_message(reader, sender_identity))
+
+    def _start(self, reading: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(reading)
         self._readers.add(task)
         task.add_done_callback(self._readers.discard)
+
+    async def _read_message(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
+        with contextlib.suppress(rtc.StreamError):
+            text = await reader.read_all()
+            self.messages.append(ChatMessage(sender_identity, text, time.monotonic()))
+            self._changes.notify()
 
     async def _read(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
         # A stream that the leave cuts short is no caption.

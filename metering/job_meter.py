@@ -30,6 +30,7 @@ from .health import Operation, failed
 from .journal import SUFFIX, Entry, JournalWriter, decode_lines, read_entries
 from .meters.attribution import attribution
 from .meters.connections import ConnectionMeter
+from .meters.egress import EgressMeter
 from .meters.models import ModelMeter, Watched, provider_slug
 from .meters.requests import RequestMeter
 from .meters.room import RoomMeter
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import aiohttp
     import httpx2
     from livekit.agents import JobContext, stt
+    from livekit.protocol.egress import EgressInfo
 
 logger = logging.getLogger("tallyroom.metering")
 
@@ -103,6 +105,7 @@ class JobMeter:
             provider=self._settings.room_provider,
             server=self._settings.server,
         )
+        self._egress = EgressMeter(self._recorder, provider=self._settings.room_provider)
         self._trace_the_jobs_session()
         ctx.add_shutdown_callback(self._on_shutdown)
 
@@ -176,6 +179,14 @@ class JobMeter:
             yield
         finally:
             listened.close()
+
+    def egress(self, info: EgressInfo) -> None:
+        """Take what LiveKit tells of a recording or stream export, as often as it comes.
+
+        It is in the answers of LiveKit's API and in its webhooks. What goes on when the job ends
+        is on the record as partial.
+        """
+        self._egress.seen(info)
 
     def describe(
         self,
@@ -262,6 +273,7 @@ class JobMeter:
 
     async def _finish(self, reason: str) -> None:
         self._room.close()
+        self._egress.close()
         await self._connections.say_farewell()
         for session in self._sessions:
             await session.close()

@@ -29,6 +29,11 @@ _BEGINS = 0.5
 _BEGINS_IF_ACTIVE = 0.25
 """Where the server has the participant among its active speakers."""
 _GOES_ON = 0.35
+_SURE = 0.8
+_TRUSTED_WINDOWS = 3
+"""Loud windows after one that is surely speech, which are believed to go on with it."""
+_ASKED_QUIET_WINDOWS = 3
+"""Quiet windows that Silero is still asked about while it has heard no speech yet."""
 _CONTEXT_WINDOWS = 3
 _GIVE_UP_WINDOWS = 10
 """Quiet windows after which a sound that was no speech is over."""
@@ -73,6 +78,7 @@ class Gate:
         self._stood_out_at = 0
         self._spoke_at = 0
         self._quiet_windows = 0
+        self._trusted_windows = 0
 
     @property
     def is_open(self) -> bool:
@@ -148,15 +154,34 @@ class Gate:
             else:
                 self._context.append((window, dbfs))
                 return
-        probability = self._detector.probability(window, dbfs)
         if self._state is _State.SUSPECT:
-            self._quiet_windows = 0 if is_loud else self._quiet_windows + 1
+            self._wonder(window, dbfs, is_loud)
+        else:
+            self._follow(window, dbfs, is_loud)
+
+    def _wonder(self, window: NDArray[np.float32], dbfs: float, is_loud: bool) -> None:
+        if is_loud and self._context:
+            self._begin_anew()
+        self._quiet_windows = 0 if is_loud else self._quiet_windows + 1
+        if self._quiet_windows >= _GIVE_UP_WINDOWS:
+            self._state = _State.QUIET
+        if self._quiet_windows > _ASKED_QUIET_WINDOWS:
+            self._context.append((window, dbfs))
+        else:
+            probability = self._detector.probability(window, dbfs)
             if probability >= (_BEGINS_IF_ACTIVE if self._is_active_speaker else _BEGINS):
                 self._state = _State.SPEAKING
                 self._spoke_at = self._position
-            elif self._quiet_windows >= _GIVE_UP_WINDOWS:
-                self._state = _State.QUIET
-        elif probability >= _GOES_ON:
+                self._trusted_windows = 0
+
+    def _follow(self, window: NDArray[np.float32], dbfs: float, is_loud: bool) -> None:
+        if is_loud and self._trusted_windows:
+            self._trusted_windows -= 1
+            self._spoke_at = self._position
+            return
+        probability = self._detector.probability(window, dbfs)
+        self._trusted_windows = _TRUSTED_WINDOWS if probability >= _SURE else 0
+        if probability >= _GOES_ON:
             self._spoke_at = self._position
         elif self._position - self._spoke_at >= self._tail:
             # What stands out from now on is a beginning of its own.
@@ -166,6 +191,10 @@ class Gate:
         self._state = _State.SUSPECT
         self._stood_out_at = self._position - WINDOW
         self._quiet_windows = 0
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Silero remembers what it heard last, and takes a leap in time for a sound."""
         self._detector.forget()
         for window, dbfs in self._context:
             self._detector.probability(window, dbfs)

@@ -28,7 +28,7 @@ from .timeline import Timeline
 logger = logging.getLogger("tallyroom.agent")
 
 SAMPLE_RATE = 16_000
-FRAME_MS = 50
+FRAME_MS = 100
 KEPT_SECONDS = 900.0
 """How much of a track's audio is kept until it has been put into words; the oldest goes first."""
 STALL_SECONDS = 0.6
@@ -100,6 +100,7 @@ class Listener:
         self._take: Take | None = None
         self._running: dict[asyncio.Task[None], Take] = {}
         self._ended = asyncio.Event()
+        self._is_discarded = False
         self._pushed_at = 0.0
         self._stall: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
@@ -158,6 +159,15 @@ class Listener:
         if self._take:
             self._take.end()
 
+    def discard(self) -> None:
+        """The track must not be heard: whatever is not in words yet never will be, nor a gap."""
+        self._is_discarded = True
+        self._ended.set()
+        self._on_end()
+        self._cancel_timers()
+        for task in self._running:
+            task.cancel()
+
     async def recognise(self) -> None:
         """Return when the track has ended and all of it was heard."""
         if self._gate is None and self._take is None and not self._ended.is_set():
@@ -181,6 +191,8 @@ class Listener:
                 self._lost(captured.frame.duration, captured.at)
 
     def _lost(self, seconds: float, at: float) -> None:
+        if self._is_discarded:
+            return
         self._on_gap(
             Gap(
                 speaker=self._speaker.identity,

@@ -16,7 +16,6 @@ from demo.worker_process import WorkerProcess
 from tests.e2e.agent.conftest import Tallyroom, own_worker
 from tests.network import NoNetwork, own_network
 from tests.providers.deepgram import EndpointingDeepgramServer
-from tests.waiting import until
 
 CROWD = 50
 TALKING_AT_ONCE = 5
@@ -174,25 +173,29 @@ async def _away_for_half_a_minute(cable: Any, room_name: str, tmp_path: Path) ->
                         await alice.silence(PAUSE)
 
                 await asyncio.wait_for(talk(), 90)
-                # The server has ended the job of whom it took for gone: another goes on.
-                jobs = (await tallyroom.run("jobs", "--json")).json
-                assert [job["status"] for job in jobs if job["job_id"] == job_id] == ["complete"]
-            records = await _records(worker, 2)
-    assert {record["status"] for record in records} == {"complete"}
-    first, second = (tallyroom.transcript(record["job_id"]) for record in records)
-    assert speakers(first) == ["alice"]
-    assert set(speakers(second)) == {"alice"}
-    (gap,) = first["gaps"]
+            jobs = await _ended_jobs(tallyroom)
+    assert {job["status"] for job in jobs} == {"complete"}
+    assert jobs[0]["job_id"] == job_id
+    # A server that had taken it for gone has ended the job, and another goes on; else it does.
+    assert len(jobs) <= 2
+    transcripts = [tallyroom.transcript(job["job_id"]) for job in jobs]
+    (gap,) = transcripts[0]["gaps"]
     assert (gap["speaker"], gap["track_id"]) == ("", "")
-    assert gap["start"] > first["segments"][-1]["end"]
     assert 5 < gap["end"] - gap["start"] < GONE_SECONDS + 30
+    heard_before = [one for one in transcripts[0]["segments"] if one["end"] < gap["start"]]
+    heard_after = [one for one in transcripts[0]["segments"] if one["start"] > gap["end"]]
+    if len(jobs) == 2:
+        assert not heard_after
+        heard_after = transcripts[1]["segments"]
+    assert {one["speaker"] for one in heard_before} == {"alice"}
+    assert {one["speaker"] for one in heard_after} == {"alice"}
 
 
-async def _records(worker: WorkerProcess, count: int) -> list[Any]:
-    """As many cost records as there are, once they are, in the order in which jobs ended."""
-
-    def logged() -> list[Any] | None:
-        found = [entry["cost_record"] for entry in worker.log if "cost_record" in entry]
-        return found if len(found) == count else None
-
-    return await until(logged, timeout=60)
+async def _ended_jobs(tallyroom: Tallyroom) -> list[Any]:
+    """All jobs in the order in which they began, once each has a record."""
+    async with asyncio.timeout(60):
+        while True:
+            jobs = (await tallyroom.run("jobs", "--json")).json
+            if all(job["status"] != "running" for job in jobs):
+                return sorted(jobs, key=lambda job: str(job["started_at"]))
+            await asyncio.sleep(1.0)

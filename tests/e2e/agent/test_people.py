@@ -10,12 +10,26 @@ import pytest
 from demo.server import LocalServer, ParticipantKind
 from demo.speaker import Speaker
 from tests.e2e.agent.conftest import Tallyroom
+from tests.waiting import until
 
 PAUSE = 1.0
 
 
 def speakers(transcript: Any) -> set[str]:
     return {segment["speaker"] for segment in transcript["segments"]}
+
+
+async def test_people_see_an_agent_that_listens(
+    tallyroom: Tallyroom, livekit_server: LocalServer, room_name: str
+) -> None:
+    async with Speaker(livekit_server, room_name, "alice") as alice:
+        job_id = await tallyroom.dispatch(room_name)
+        agents = alice.room.remote_participants
+        agent = await until(lambda: agents.get(f"agent-{job_id}"))
+        await until(lambda: "lk.agent.state" in agent.attributes)
+        attributes = agent.attributes
+    assert attributes["lk.agent.state"] == "listening"
+    assert attributes["tallyroom.job_id"] == job_id
 
 
 @pytest.mark.parametrize("kind", ["sip", "ingress"])

@@ -33,8 +33,12 @@ async def hold(tallyroom: Tallyroom, server: LocalServer, room: str) -> tuple[st
         for person in (desk, anna, ben):
             await person.say("austen_0890")
             await person.silence(1.0)
-            await person.wait_for_final()
+            await _heard(person)
     return job_id, await tallyroom.record(job_id)
+
+
+async def _heard(person: Speaker) -> None:
+    await person.wait_for_final(matching=lambda one: one.sender_identity == person.identity)
 
 
 async def test_each_in_their_language_and_the_features_on_the_bill(

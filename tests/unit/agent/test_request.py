@@ -32,6 +32,8 @@ CONTRACT = {
     "numerals",
     "notes",
     "notes_language",
+    "opt_out",
+    "notice",
 }
 
 
@@ -60,6 +62,8 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "profanity_filter": False,
         "numerals": None,
         "captions": True,
+        "opt_out": (),
+        "notice": True,
         "transcript_formats": ("md", "vtt", "srt", "txt", "json"),
         "leave_after_minutes": None,
         "leave_when_alone_seconds": 20.0,

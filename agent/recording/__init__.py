@@ -1,0 +1,1 @@
+"""Recordings: LiveKit Egress makes them, the transcriber asks for them and meters them."""
