@@ -20,6 +20,7 @@ from metering.ledger.queries import list_jobs
 from metering.ledger.store import Ledger
 from metering.pricing.loading import load_card
 from metering.pricing.plans import find_plan, load_plans
+from metering.webhooks.endpoints import endpoints
 
 from .errors import SettingsError, TranscriberError
 from .language_models import check_llm
@@ -66,6 +67,10 @@ async def examine() -> list[Finding]:
             await list_jobs(ledger, limit=1)
             return ledger.location
 
+    async def webhooks() -> str:
+        receivers = endpoints(meter)
+        return ", ".join(one.origin for one in receivers) or "nobody is told"
+
     checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
         ("server", lambda: _server(settings)),
         ("keys", lambda: _keys(settings)),
@@ -76,6 +81,7 @@ async def examine() -> list[Finding]:
         ("notes", lambda: _notes(settings)),
         ("data folder", lambda: _folder(meter)),
         ("store", store),
+        ("webhooks", webhooks),
     ]
     return [await _finding(check, look) for check, look in checks]
 
@@ -90,8 +96,8 @@ async def check_worker(settings: AgentSettings) -> None:
         DispatchError: LiveKit's URL or keys are missing, the server is not there or refuses them.
         SettingsError: no such STT or LLM provider, or no key for it; or notes that cannot be.
         SpeechModelError: there is no such embedded model.
-        MeteringError: a setting of the meter, its plan, the rate file, or TALLYROOM_STT_LIMITS,
-            cannot be used.
+        MeteringError: a setting of the meter, its plan, the rate file, TALLYROOM_STT_LIMITS, or
+            whom to tell by webhook, cannot be used.
     """
     check_server(settings)
     check_request(settings.model_copy(update={"tenants": ()}), TranscriptionRequest())
@@ -101,6 +107,7 @@ async def check_worker(settings: AgentSettings) -> None:
     meter = MeterSettings.load()
     load_card(meter.rates)
     find_plan(load_plans(meter.rates), meter.resolved_plan)
+    endpoints(meter)
     limits_in_force(settings)
     check_llm(settings)
     check_notes(settings)

@@ -26,6 +26,7 @@ from metering import (
     RunInfo,
     StreamingTerms,
     StreamLimits,
+    WebhookEvent,
     attach_sweeper,
     keep_room_names_out,
     record_declined,
@@ -51,6 +52,7 @@ from .recognition import Recognition
 from .recording.egress import RoomEgress
 from .recording.recording import Recording
 from .request import TranscriptionRequest
+from .retention import attach_retention
 from .server_api import server_api
 from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
@@ -67,6 +69,7 @@ _PRELOADED = (f"{__package__}.preloaded", "metering.preloaded")
 _NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 """LiveKit would load a model of 230 MB that tells when an agent may answer; this one never does."""
 
+_METER = "meter"
 _SESSION = "session"
 _WARM = "warm"
 _NOTES_PRICES = "notes prices"
@@ -126,6 +129,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
         on_session_end=on_session_end,
     )
     attach_sweeper(server)
+    attach_retention(server)
     keep_room_names_out(server, loggers="")
     return server
 
@@ -227,6 +231,8 @@ async def entrypoint(ctx: JobContext) -> None:
         )
         ctx.proc.userdata[_SESSION] = session
         await session.start()
+        ctx.proc.userdata[_METER] = meter
+        await meter.announce(WebhookEvent.STARTED)
     except TranscriberError as error:
         logger.error("the job cannot go on: %s", error)
         meter.fail(str(error))
@@ -273,9 +279,12 @@ async def on_session_end(ctx: JobContext) -> None:
     takes longer.
     """
     session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
+    meter: JobMeter | None = ctx.proc.userdata.pop(_METER, None)
     if session:
         cut_off = session.is_cut_off
         await session.finish()
+        if meter:
+            await meter.announce(WebhookEvent.ENDED)
         if cut_off:
             await come_back(ctx, AgentSettings.load())
         await session.conclude()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .usage import Certainty as Certainty
     from .usage import Meter as Meter
     from .usage import Usage as Usage
+    from .webhooks.events import WebhookEvent as WebhookEvent
     from .work_meter import WorkMeter as WorkMeter
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ _HOMES = {
     "StreamingTerms": "stream_billing",
     "TokenPrice": "request_billing",
     "Usage": "usage",
+    "WebhookEvent": "webhooks.events",
     "WorkMeter": "work_meter",
     "attach_sweeper": "sweeper",
     "keep_room_names_out": "log_privacy",

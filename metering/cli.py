@@ -15,6 +15,7 @@ from .commands import (
     replay,
     statement,
     upkeep,
+    webhooks,
 )
 from .commands.app import AsJson, app, fail, print_json
 
@@ -33,6 +34,7 @@ _FAMILIES = (
     imports,
     exports,
     forget,
+    webhooks,
 )
 """In the order in which help lists them."""
 

@@ -38,6 +38,8 @@ class Operation(StrEnum):
     """Usage was stored and the rates could not be used."""
     SHIP = "ship"
     """Living journals could not be shipped to a shared store, or lost ones not be settled."""
+    RETAIN = "retain"
+    """Names whose time is over could not be forgotten."""
     DELIVER = "deliver"
     """Something owed to another system was not taken."""
 

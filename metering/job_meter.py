@@ -39,12 +39,15 @@ from .recorder import Recorder
 from .request_billing import RequestTokens
 from .run import Run, RunInfo, Status, fold
 from .settings import MeterSettings
+from .usage import format_stamp
 
 if TYPE_CHECKING:
     import aiohttp
     import httpx2
     from livekit.agents import JobContext, stt
     from livekit.protocol.egress import EgressInfo
+
+    from .webhooks.events import WebhookEvent
 
 logger = logging.getLogger("tallyroom.metering")
 
@@ -77,6 +80,7 @@ class JobMeter:
         self._beats = 0
         self._error = ""
         self._finished = False
+        self._described: dict[str, Any] = {}
         self.info = RunInfo(
             run_id=f"run_{uuid.uuid4().hex}",
             job_id=ctx.job.id,
@@ -197,9 +201,48 @@ class JobMeter:
     ) -> None:
         """Set what the cost record says of the job; what is not given stays as it is."""
         changes = {"tenant": tenant, "title": title, "tags": None if tags is None else list(tags)}
-        self._recorder.describe(
-            **{name: value for name, value in changes.items() if value is not None}
-        )
+        given = {name: value for name, value in changes.items() if value is not None}
+        self._described |= given
+        self._recorder.describe(**given)
+
+    async def announce(self, event: WebhookEvent, *, again: str = "", **data: Any) -> None:
+        """Tell those who are to be told by webhook that something has happened to the job.
+
+        It is on disk when this returns; a worker with `attach_sweeper` sends it. What the job cost
+        is told without this. Does nothing where no webhook is set.
+
+        Args:
+            event: what has happened. A job that told its beginning will have its end told, too,
+                even if it is killed.
+            again: what tells it from an earlier event of this type; without it the job has one.
+            data: JSON values for the event's `data`, beside what says which job it is.
+        """
+        # Imported now: most jobs tell nobody anything.
+        events = await asyncio.to_thread(importlib.import_module, "metering.webhooks.events")
+        now = self._clock.stamp()
+        told = self._identity() | self._described | data
+        if event is events.WebhookEvent.STARTED:
+            # Before anybody can have heard of it: then its end is told whatever happens.
+            self._write({"kind": "announced", "at": self._clock.elapsed_us()})
+        elif event is events.WebhookEvent.ENDED:
+            told.setdefault("ended_at", format_stamp(now))
+        try:
+            await asyncio.to_thread(events.owe, self._settings, event, told, again=again, at=now)
+        except MeteringError as error:
+            failed(Operation.DELIVER)
+            logger.error("nobody is told of %s: %s", event, error)
+
+    def _identity(self) -> dict[str, Any]:
+        info = self.info
+        return {
+            "job_id": info.job_id,
+            "dispatch_id": info.dispatch_id,
+            "room_name": info.room_name,
+            "tenant": info.tenant,
+            "title": info.title,
+            "tags": list(info.tags),
+            "started_at": format_stamp(info.started_at),
+        }
 
     def requests(self, purpose: str) -> list[RequestTokens]:
         """How large each LLM request of a purpose has been in this run, at most; for a ceiling.

@@ -18,7 +18,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ LONGEST_PAUSE_SECONDS = 3600.0
 REMEMBERED_SECONDS = 30 * 86_400
 """How long the key of a delivered item is known, and the same item not taken again."""
 
+_TIDY_SECONDS = 3600.0
 _SUFFIX = ".json"
 _DESTINATION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -40,13 +41,25 @@ class Rejected(Exception):
     """Raised by a sender: the receiver will never take this item; it is put aside, not repeated."""
 
 
+class TryLater(Exception):
+    """Raised by a sender: not now; `seconds` is how long the receiver asks to be left alone."""
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something owed; `key` is the same however often it is sent."""
+    """Something owed; `key` is the same however often it is sent.
+
+    `reason` says why it was put aside, if it was.
+    """
 
     destination: str
     key: str
     payload: Any
+    reason: str = ""
 
 
 Send = Callable[[Item], Awaitable[None]]
@@ -60,6 +73,7 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._tidied: dict[str, float] = {}
 
     def put(self, destination: str, payload: Any, *, key: str) -> bool:
         """Owe something; it is on disk when this returns. Blocks on the disk.
@@ -67,7 +81,8 @@ class Outbox:
         Args:
             destination: lowercase letters, digits, dots and dashes; names a folder.
             payload: what to send, as JSON values.
-            key: what makes it the same item, which is not taken again once it was delivered.
+            key: what makes it the same item, which is not taken again once it was delivered or put
+                aside.
 
         Returns:
             Whether it was new.
@@ -84,7 +99,7 @@ class Outbox:
         try:
             (place / "done").mkdir(parents=True, exist_ok=True)
             with _locked(place / "put.lock"):
-                if (place / "done" / digest).exists() or any(place.glob(f"*-{digest}{_SUFFIX}")):
+                if _is_known(place, digest):
                     return False
                 _write(place / f"{self._next_number(place):016d}-{digest}{_SUFFIX}", body)
         except OSError as error:
@@ -93,7 +108,7 @@ class Outbox:
 
     def waiting(self, destination: str) -> list[Item]:
         """What is owed to a destination, oldest first."""
-        return [_read(path, destination) for path in self._files(self._place(destination))]
+        return self._items(self._place(destination), destination)
 
     def destinations(self) -> list[str]:
         """To whom something is or was owed."""
@@ -105,8 +120,28 @@ class Outbox:
 
     def rejected(self, destination: str) -> list[Item]:
         """What a destination would not take, oldest first."""
+        return self._items(self._place(destination) / "rejected", destination)
+
+    def retry(self, destination: str) -> int:
+        """Owe again what was put aside, before whatever came later; returns how much that was.
+
+        Waits for a delivery that is under way. Blocks on the disk.
+
+        Raises:
+            OutboxError: an item cannot be read or moved.
+        """
         place = self._place(destination)
-        return [_read(path, destination) for path in self._files(place / "rejected")]
+        if not place.is_dir():
+            return 0
+        try:
+            with _locked(place / "deliver.lock"):
+                aside = self._files(place / "rejected")
+                for path in aside:
+                    _keep(place / path.name, _read(path, destination), reason="")
+                    path.unlink()
+        except OSError as error:
+            raise OutboxError(f"cannot retry {destination}: {error.strerror}") from error
+        return len(aside)
 
     def rewrite(self, change: Callable[[Any], Any]) -> int:
         """Change the payloads of all that waits or was put aside; returns how many have changed.
@@ -125,8 +160,7 @@ class Outbox:
                         item = _read(path, destination)
                         payload = change(item.payload)
                         if payload != item.payload:
-                            body = {"key": item.key, "payload": payload}
-                            _write(path, json.dumps(body, ensure_ascii=False))
+                            _keep(path, replace(item, payload=payload), reason=item.reason)
                             changed += 1
         except OSError as error:
             raise OutboxError(f"cannot rewrite {self._folder}: {error.strerror}") from error
@@ -141,7 +175,8 @@ class Outbox:
             Exception: whatever `send` raised; the item and all after it wait.
         """
         place = self._place(destination)
-        if not place.is_dir():
+        paths = await asyncio.to_thread(self._files, place)
+        if not paths:
             return 0
         delivered = 0
         with contextlib.ExitStack() as held:
@@ -149,39 +184,53 @@ class Outbox:
                 held.enter_context(_locked(place / "deliver.lock", wait=False))
             except BlockingIOError:
                 return 0
-            self._forget_old(place)
-            for path in self._files(place):
+            await asyncio.to_thread(self._tidy, place)
+            # Listed again: whoever had the lock may have sent some of them meanwhile.
+            for path in await asyncio.to_thread(self._files, place):
+                if (place / "done" / _digest(path)).exists():
+                    # Whoever sent it died before it could take it away.
+                    path.unlink()
+                    continue
+                item = await asyncio.to_thread(_read, path, destination)
                 try:
-                    await send(_read(path, destination))
+                    await send(item)
                 except Rejected as error:
                     failed(Operation.DELIVER)
                     logger.error(
                         "%s will not take an item, it is put aside: %s", destination, error
                     )
-                    (place / "rejected").mkdir(exist_ok=True)
-                    path.rename(place / "rejected" / path.name)
+                    await asyncio.to_thread(_put_aside, path, item, str(error))
                     continue
-                _write(place / "done" / _digest(path), "")
-                path.unlink()
+                await asyncio.to_thread(_note_as_done, path)
                 delivered += 1
         return delivered
 
     async def deliver_forever(
-        self, destination: str, send: Send, *, idle_seconds: float = FIRST_PAUSE_SECONDS
+        self,
+        destination: str,
+        send: Send,
+        *,
+        idle_seconds: float = FIRST_PAUSE_SECONDS,
+        longest_seconds: float = LONGEST_PAUSE_SECONDS,
     ) -> None:
-        """Deliver until cancelled; after a failure the pause doubles, up to an hour."""
+        """Deliver until cancelled; after a failure the pause doubles, up to the longest.
+
+        A sender that raises `TryLater` is not asked before that, nor later than after the longest.
+        """
         pause = idle_seconds
         while True:
             try:
                 await self.deliver(destination, send)
+                if pause > idle_seconds:
+                    logger.warning("%s takes what is owed to it again", destination)
                 pause = idle_seconds
-            except asyncio.CancelledError:
-                raise
             except Exception as error:
                 # A sender raises whatever its transport does, and what is owed stays owed.
                 failed(Operation.DELIVER)
-                logger.warning("%s takes nothing now: %s", destination, type(error).__name__)
-                pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+                told = error if isinstance(error, TryLater | OutboxError) else type(error).__name__
+                logger.warning("%s takes nothing now: %s", destination, told)
+                asked = error.seconds if isinstance(error, TryLater) else 0.0
+                pause = min(longest_seconds, max(pause * 2, asked))
             await asyncio.sleep(pause)
 
     def _place(self, destination: str) -> Path:
@@ -190,6 +239,17 @@ class Outbox:
                 f"destination {destination!r} must be lowercase letters, digits, dots and dashes"
             )
         return self._folder / destination
+
+    def _items(self, place: Path, destination: str) -> list[Item]:
+        items = []
+        for path in self._files(place):
+            try:
+                items.append(_read(path, destination))
+            except OutboxError:
+                # It may have been delivered meanwhile.
+                if path.exists():
+                    raise
+        return items
 
     def _files(self, place: Path) -> list[Path]:
         return sorted(place.glob(f"*{_SUFFIX}"))
@@ -200,11 +260,42 @@ class Outbox:
         # Numbers go on after a delivery has emptied the folder: they are times.
         return max(after + 1, time.time_ns() // 1_000_000)
 
-    def _forget_old(self, place: Path) -> None:
+    def _tidy(self, place: Path) -> None:
+        """Forget the keys of what was delivered long ago."""
+        if time.monotonic() < self._tidied.get(place.name, 0.0):
+            return
+        self._tidied[place.name] = time.monotonic() + _TIDY_SECONDS
         oldest = time.time() - REMEMBERED_SECONDS
         for marker in (place / "done").iterdir():
             if marker.stat().st_mtime < oldest:
                 marker.unlink()
+
+
+def _is_known(place: Path, digest: str) -> bool:
+    """Whether an item waits, was put aside or was delivered: it goes in this order, so that one
+    which moves meanwhile is found all the same."""
+    pattern = f"*-{digest}{_SUFFIX}"
+    return (
+        any(place.glob(pattern))
+        or any((place / "rejected").glob(pattern))
+        or (place / "done" / digest).exists()
+    )
+
+
+def _put_aside(path: Path, item: Item, reason: str) -> None:
+    (path.parent / "rejected").mkdir(exist_ok=True)
+    _keep(path.parent / "rejected" / path.name, item, reason=reason)
+    path.unlink()
+
+
+def _note_as_done(path: Path) -> None:
+    _write(path.parent / "done" / _digest(path), "")
+    path.unlink()
+
+
+def _keep(path: Path, item: Item, *, reason: str) -> None:
+    body = {"key": item.key, "payload": item.payload} | ({"reason": reason} if reason else {})
+    _write(path, json.dumps(body, ensure_ascii=False))
 
 
 def _digest(path: Path) -> str:
@@ -214,7 +305,7 @@ def _digest(path: Path) -> str:
 def _read(path: Path, destination: str) -> Item:
     try:
         body = json.loads(path.read_text("utf-8"))
-        return Item(destination, body["key"], body["payload"])
+        return Item(destination, body["key"], body["payload"], body.get("reason", ""))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutboxError(f"cannot read {path}: {error}") from error
 

@@ -18,6 +18,9 @@ from .run import Status
 from .usage import Certainty, format_decimal, format_stamp
 
 SCHEMA_VERSION = 1
+PSEUDONYM_PREFIX = "person_"
+"""What stands for a participant who is forgotten begins so; of all others the record has the
+identity."""
 
 Exact = Annotated[
     Decimal,

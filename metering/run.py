@@ -102,7 +102,7 @@ class AnyRun:
     `usages` can be gone through more than once. `people` maps the identities that its usage names
     to the names they went by; both stay out of the ledger's usage. `damaged_lines` counts what
     could not be read. `participants` are those that the usages name, where that is known without
-    going through them.
+    going through them. `announced` says that others were told of the job's beginning.
     """
 
     info: RunInfo
@@ -113,6 +113,7 @@ class AnyRun:
     people: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     damaged_lines: int = 0
+    announced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +239,7 @@ class _Folder:
         self._participants: set[str] = set()
         self._last_us = 0
         self._end: tuple[Status, str] | None = None
+        self._announced = False
 
     def take_all(self, entries: Iterable[Entry]) -> Iterator[tuple[Usage | None, bool]]:
         """The instance that each entry completes, if any, and whether the entry was refused."""
@@ -290,6 +292,8 @@ class _Folder:
             self._info = replace(self._info, **changes)
         elif kind == "person":
             self._people[str(entry["identity"])] = str(entry["name"])
+        elif kind == "announced":
+            self._announced = True
         elif kind == "end":
             self._end = Status(entry["status"]), str(entry.get("error", ""))
         self._last_us = last_us
@@ -309,6 +313,7 @@ class _Folder:
             "people": self._people,
             "error": self._end[1] if self._end else "",
             "damaged_lines": damaged_lines,
+            "announced": self._announced,
         }
 
     def cut_short(self, *, alive: bool) -> Iterator[Usage]:

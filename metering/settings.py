@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import SettingsError
+from .retention import Retention
 
 
 class Hosting(StrEnum):
@@ -26,7 +27,9 @@ class MeterSettings(BaseSettings):
     """Where measurements go and how they are priced.
 
     Environment variables carry the prefix `TALLYROOM_`; `livekit_url` is LiveKit's own
-    `LIVEKIT_URL`. `grace_days` is how long after a month's end its statement stays a draft.
+    `LIVEKIT_URL`. `grace_days` is how long after a month's end its statement stays a draft,
+    `retention_days` how long names are kept, see `Retention`. `webhook_url` is who is told of
+    meetings, one URL or several, and `webhook_secret` what that is signed with.
     """
 
     model_config = SettingsConfigDict(
@@ -39,6 +42,9 @@ class MeterSettings(BaseSettings):
     plan: str | None = None
     rates: Path | None = None
     grace_days: int = Field(default=3, ge=0, le=365)
+    retention_days: str = ""
+    webhook_url: str = ""
+    webhook_secret: SecretStr = SecretStr("")
     livekit_url: str = Field(default="", validation_alias="LIVEKIT_URL")
 
     @field_validator("livekit_url")
@@ -46,6 +52,12 @@ class MeterSettings(BaseSettings):
     def _check_url(cls, url: str) -> str:
         urlsplit(url)
         return url
+
+    @field_validator("retention_days")
+    @classmethod
+    def _check_retention(cls, text: str) -> str:
+        Retention.parse(text)
+        return text
 
     @classmethod
     def load(cls) -> Self:
@@ -63,6 +75,11 @@ class MeterSettings(BaseSettings):
             raise SettingsError(f"{variable}={first['input']!r}: {first['msg']}") from None
 
     @property
+    def retention(self) -> Retention:
+        """How long words and names are kept."""
+        return Retention.parse(self.retention_days)
+
+    @property
     def data_path(self) -> Path:
         """The data folder, absolute."""
         return self.data_dir.expanduser().absolute()
@@ -71,6 +88,11 @@ class MeterSettings(BaseSettings):
     def journals_path(self) -> Path:
         """Where runs keep their journals until they are settled."""
         return self.data_path / "journals"
+
+    @property
+    def outbox_path(self) -> Path:
+        """Where what is owed to other systems is kept."""
+        return self.data_path / "outbox"
 
     @property
     def ledger_url(self) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from .errors import LedgerError, RateError
+from .errors import LedgerError, OutboxError, RateError
 from .health import Operation, failed
 from .ledger.queries import cost_record, cost_records
 from .ledger.store import Ledger
@@ -29,6 +29,7 @@ from .record import CostRecord, RecordCharge
 from .run import AnyRun, Run
 from .settings import MeterSettings
 from .usage import Usage
+from .webhooks.events import owe_records
 
 logger = logging.getLogger("tallyroom.metering")
 
@@ -191,6 +192,12 @@ async def settle_in_memory(run: Run, settings: MeterSettings) -> CostRecord:
         # Not in a temporary file either: that can be on the same full disk.
         async with Ledger.in_memory() as ledger:
             record = await settle_run(run, ledger, settings)
+    announced = {record.job_id} if run.announced else set()
+    try:
+        await asyncio.to_thread(owe_records, [record], settings, announced=announced)
+    except OutboxError as error:
+        failed(Operation.DELIVER)
+        logger.error("nobody is told what this job has cost: %s", error)
     log_record(record)
     return record
 

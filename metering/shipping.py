@@ -9,6 +9,7 @@ paid once.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 from dataclasses import replace
@@ -25,6 +26,7 @@ from .record import CostRecord
 from .run import fold
 from .settings import MeterSettings
 from .settle import log_record, settle_run
+from .webhooks.events import owe_records
 
 logger = logging.getLogger("tallyroom.metering")
 
@@ -82,6 +84,8 @@ async def settle_lost(
             # Under an id of its own: the machine's own journal, should it turn up, tells more.
             run = replace(run, info=replace(run.info, run_id=f"{run_id}{_SHIPPED}"))
             record = await settle_run(run, ledger, settings)
+            announced = {run.info.job_id} if run.announced else set()
+            await asyncio.to_thread(owe_records, [record], settings, announced=announced)
         except JournalCorrupt as error:
             failed(Operation.SHIP)
             logger.error("a lost machine's journal cannot be read: %s", error)

@@ -1,8 +1,9 @@
 """What a worker does for the jobs of its machine, and for those of machines that have gone.
 
 It settles what dead jobs left behind, at its start and each minute. Where the store is shared it
-also ships the journals of living jobs, every few seconds. And it says how that goes: whether
-metering works is a metric and a line in the log.
+also ships the journals of living jobs, every few seconds. It sends what is owed to others, and
+forgets what is kept no longer. And it says how that goes: whether metering works is a metric and a
+line in the log.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tallyroom.metering")
 
 INTERVAL_SECONDS = 60.0
+RETAIN_SECONDS = 3600.0
 
 
 async def sweep_forever(interval_seconds: float = INTERVAL_SECONDS) -> None:
@@ -84,6 +86,32 @@ async def ship_forever() -> None:
     await _repeat(lambda: in_own_loop(ship), shipping.SHIP_SECONDS, Operation.SHIP)
 
 
+async def retain_forever() -> None:
+    """Forget names whose time is over, each hour; where they are kept forever, return at once."""
+    try:
+        if MeterSettings.load().retention.is_forever:
+            return
+    except MeteringError:
+        return  # The sweep, beside this, says what is wrong with the settings.
+    retaining = await asyncio.to_thread(importlib.import_module, "metering.upkeep.retain")
+
+    async def retain() -> None:
+        settings = MeterSettings.load()
+        await in_own_loop(lambda: retaining.retain(settings))
+
+    await _repeat(retain, RETAIN_SECONDS, Operation.RETAIN)
+
+
+async def deliver_forever() -> None:
+    """Send what is owed to the receivers of webhooks; where there are none, return at once."""
+    webhooks = await asyncio.to_thread(importlib.import_module, "metering.webhooks.delivery")
+    try:
+        await webhooks.deliver_all_forever(MeterSettings.load())
+    except MeteringError as error:
+        health.failed(Operation.DELIVER)
+        logger.error("no webhook is sent: %s", error)
+
+
 async def _repeat(
     work: Callable[[], Awaitable[Any]], interval_seconds: float, operation: Operation
 ) -> None:
@@ -107,14 +135,15 @@ async def _repeat(
 
 
 def attach_sweeper(server: AgentServer) -> None:
-    """Let a worker sweep, and ship where the store is shared, for as long as it runs.
+    """Let a worker sweep, ship where the store is shared, forget names whose time is over, and
+    send webhooks.
 
     What the meter logs in it no longer carries the room's name.
     """
     tasks: set[asyncio.Task[None]] = set()
 
     def start() -> None:
-        for work in (sweep_forever, ship_forever):
+        for work in (sweep_forever, ship_forever, retain_forever, deliver_forever):
             task = asyncio.get_running_loop().create_task(work(), name=f"tallyroom-{work.__name__}")
             tasks.add(task)
             task.add_done_callback(tasks.discard)

@@ -25,6 +25,7 @@ from .record import CostRecord
 from .run import AnyRun, Run, Status, read_run, scan_run
 from .settings import MeterSettings
 from .settle import log_record, settle_runs
+from .webhooks.events import owe_records
 
 logger = logging.getLogger("tallyroom.metering")
 
@@ -54,6 +55,7 @@ async def settle_journal(path: Path, ledger: Ledger, settings: MeterSettings) ->
         JournalCorrupt: it does not say whose run it is.
         JournalError: it is settled, and cannot be moved.
         LedgerError: the store cannot take it; the journal stays where it is.
+        OutboxError: it is settled, and nobody could be told; the journal stays where it is.
     """
     run = await asyncio.to_thread(scan_run, path)
     (record,) = await _settle([(path, run)], ledger, settings)
@@ -70,6 +72,7 @@ def settle_at_end(journal: JournalWriter, settings: MeterSettings) -> None:
     Raises:
         JournalCorrupt: it does not say whose run it is.
         LedgerError: the store cannot take it; the journal stays where it is.
+        OutboxError: it is settled, and nobody could be told; the journal stays where it is.
     """
     turn = Turn(journal.path.parent)
     try:
@@ -184,6 +187,9 @@ async def _settle(
     runs: Sequence[tuple[Path, AnyRun]], ledger: Ledger, settings: MeterSettings
 ) -> list[CostRecord]:
     records = await settle_runs([run for _, run in runs], ledger, settings)
+    # While the journals are still there: whoever dies or fails in here does it again.
+    announced = {run.info.job_id for _, run in runs if run.announced}
+    await asyncio.to_thread(owe_records, records, settings, announced=announced)
     await ledger.drop_journals([run.info.run_id for _, run in runs])
     for record in records:
         log_record(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import forget, notes, record, search, transcripts
+from . import forget, notes, prune, record, search, timeline, transcripts
 from .app import app as afterwards
 
-__all__ = ["afterwards", "forget", "notes", "record", "search", "transcripts"]
+__all__ = ["afterwards", "forget", "notes", "prune", "record", "search", "timeline", "transcripts"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from ..settings import MeterSettings
 from ..settle import rate_job
 from ..sweeping import running
 from ..usage import format_stamp
+from ..webhooks.events import owe_records
 from .app import AsJson, app, console, print_json, run
 
 
@@ -106,7 +108,9 @@ def rerate(
         load_card(settings.rates)  # By hand a broken rate file is refused, and rates nothing.
         async with Ledger(settings.ledger_url) as ledger:
             await refuse_pruned(ledger, job)
-            return await rate_job(job, ledger, settings)
+            record = await rate_job(job, ledger, settings)
+        await asyncio.to_thread(owe_records, [record], settings)
+        return record
 
     record = run(work)
     if as_json:

@@ -108,17 +108,51 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
+Before = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="A UTC day; what ended on or after it stays."),
+]
+PruneWhat = Annotated[What, typer.Option(help="Settled journals, usage, or both.")]
+DryRun = Annotated[bool, typer.Option(help="Only say what would go.")]
+
+
+def retained(*, dry_run: bool) -> list[str]:
+    """Forget the names of the jobs whose time is over; returns which jobs, or would."""
+    from ..upkeep.retain import retain
+
+    async def work() -> list[str] | None:
+        settings = MeterSettings.load()
+        if settings.retention.is_forever:
+            return None
+        return await retain(settings, dry_run=dry_run)
+
+    due = run(work)
+    if due is None:
+        raise typer.BadParameter(
+            "give a day, or set TALLYROOM_RETENTION_DAYS: everything is kept forever",
+            param_hint="'--before'",
+        )
+    return due
+
+
 @app.command()
 def prune(
-    before: Annotated[
-        datetime,
-        typer.Option(formats=["%Y-%m-%d"], help="A UTC day; what ended on or after it stays."),
-    ],
-    what: Annotated[What, typer.Option(help="Settled journals, usage, or both.")] = What.ALL,
-    dry_run: Annotated[bool, typer.Option(help="Only say what would go.")] = False,
+    before: Before = None,
+    what: PruneWhat = What.ALL,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove old journals and usage that the store can do without; every charge stays."""
+    """Remove old journals and usage that the store can do without; every charge stays.
+
+    Without a day: forget the names of the jobs whose time is over (TALLYROOM_RETENTION_DAYS).
+    """
+    if before is None:
+        due = retained(dry_run=dry_run)
+        if as_json:
+            print_json({"dry_run": dry_run, "jobs": due})
+        else:
+            typer.echo(f"{'would forget' if dry_run else 'forgot'} the names of {len(due)} jobs")
+        return
     day = before.date()
     if day > utc_now().date():
         raise typer.BadParameter(f"{day} is later than today", param_hint="'--before'")

@@ -67,24 +67,34 @@ async def jobs_of_tenant(ledger: Ledger, tenant: str) -> list[str]:
     return await ledger.read(lambda connection: list(connection.scalars(query)))
 
 
-async def named_jobs(ledger: Ledger, before: datetime) -> list[tuple[str, str, datetime]]:
+async def named_jobs(
+    ledger: Ledger, before: datetime, *, also: Iterable[str] = ()
+) -> list[tuple[str, str, datetime]]:
     """Jobs that ended before a moment and are not forgotten: id, tenant, and when they ended.
+
+    Those that are `also` asked for come even where the ledger has forgotten them.
 
     Raises:
         LedgerError: the store cannot be read.
     """
     jobs, runs = schema.jobs, schema.runs
-    query = (
+    ended = (
         select(jobs.c.job_id, jobs.c.tenant, func.max(runs.c.ended_at))
         .join(runs, runs.c.job_id == jobs.c.job_id)
-        .where(or_(*(jobs.c[name] != "" for name in _TOLD)))
         .group_by(jobs.c.job_id, jobs.c.tenant)
         .having(func.max(runs.c.ended_at) < before)
-        .order_by(jobs.c.job_id)
     )
-    return await ledger.read(
-        lambda connection: [(row[0], row[1], row[2]) for row in connection.execute(query)]
-    )
+    wanted = sorted(also)
+
+    def read(connection: Connection) -> list[tuple[str, str, datetime]]:
+        found = {}
+        named = or_(*(jobs.c[name] != "" for name in _TOLD))
+        for which in (named, *(jobs.c.job_id.in_(some) for some in _parts(wanted))):
+            for row in connection.execute(ended.where(which)):
+                found[row[0]] = (row[0], row[1], row[2])
+        return [found[job_id] for job_id in sorted(found)]
+
+    return await ledger.read(read)
 
 
 async def stored_jobs(ledger: Ledger, job_ids: Iterable[str]) -> list[str]:
@@ -192,8 +202,10 @@ async def forget_person(ledger: Ledger, identity: str, without: Callable[[str, s
     return await ledger.write(work)
 
 
-async def leave_nothing_behind(url: str) -> None:
+async def leave_nothing_behind(url: str, *, whole: bool = True) -> None:
     """Take out of a SQLite store's files what is deleted in it, and out of its write-ahead log.
+
+    Where it is not the `whole` store only what was deleted last: it is overwritten already.
 
     A server's store is the server's to clean up: PostgreSQL does it by VACUUM FULL.
 
@@ -205,16 +217,17 @@ async def leave_nothing_behind(url: str) -> None:
         return
     path = Path(str(parsed.database))
     try:
-        await asyncio.to_thread(_vacuum, path)
+        await asyncio.to_thread(_clean, path, whole)
     except sqlite3.Error as error:
         raise LedgerError(f"store {path}: {advice(error)}") from error
 
 
-def _vacuum(path: Path) -> None:
+def _clean(path: Path, whole: bool) -> None:
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)) as connection:
         connection.isolation_level = None
-        connection.execute("VACUUM")
+        if whole:
+            connection.execute("VACUUM")
         while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             if time.monotonic() > deadline:
                 raise LedgerError(

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from ..clock import utc_now
 from ..pricing.charges import Charge
+from ..record import PSEUDONYM_PREFIX
 from ..run import AnyRun
 from ..usage import Usage
 from . import schema
@@ -187,7 +188,7 @@ def _pseudonyms(connection: Connection, runs: Sequence[AnyRun]) -> dict[str, str
         new = [
             {
                 "identity": identity,
-                "pseudonym": f"person_{uuid.uuid4().hex[:16]}",
+                "pseudonym": f"{PSEUDONYM_PREFIX}{uuid.uuid4().hex[:16]}",
                 "name": names[identity],
             }
             for identity in unnamed

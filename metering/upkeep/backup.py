@@ -22,7 +22,6 @@ from ..settings import MeterSettings
 from ..sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER
 from .archive import JOURNALS, OUTBOX, STORE, ArchiveWriter, Manifest
 
-OUTBOX_FOLDER = "outbox"
 """Where in the data folder an `Outbox` is looked for."""
 BACKUPS = "backups.jsonl"
 """Where in the data folder it is noted what backups there are."""
@@ -118,7 +117,7 @@ def _write(part: Path, settings: MeterSettings, store: Path | None, copy: Path) 
             _add_file(archive, STORE, copy)
             copy.unlink()
         # Last, and owed items before those that are done: better sent twice than never.
-        outbox = settings.data_path / OUTBOX_FOLDER
+        outbox = settings.outbox_path
         paths = [path for path in sorted(outbox.rglob("*")) if _is_kept(path)]
         paths.sort(key=lambda path: path.parent.name == "done")
         counts["outbox"] = _add_files(archive, paths, outbox, OUTBOX)

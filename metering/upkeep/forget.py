@@ -35,7 +35,7 @@ from ..outbox import Outbox
 from ..settings import MeterSettings
 from ..sweeping import QUARANTINE_FOLDER, SETTLED_FOLDER, sweep
 from .archive import JOURNALS, OUTBOX, STORE, ArchiveWriter, unpack
-from .backup import OUTBOX_FOLDER, known_backups
+from .backup import known_backups
 from .prune import journal_head, told_by
 from .scrubbing import Scrub
 
@@ -127,7 +127,7 @@ async def forget(
         BackupError: a backup cannot be read or rewritten.
     """
     whom = _Whom(kind, id_, frozenset(also_jobs), frozenset(also_named))
-    here = _Place(settings.ledger_url, settings.journals_path, settings.data_path / OUTBOX_FOLDER)
+    here = _Place(settings.ledger_url, settings.journals_path, settings.outbox_path)
     await sweep(settings)
     whom, total = await _forget_in(here, whom, lives=True)
     total.names = sorted(whom.names)
@@ -143,13 +143,26 @@ async def forget(
     return total
 
 
+async def forget_old(settings: MeterSettings, job_ids: Sequence[str]) -> Forgotten:
+    """Forget some jobs that are settled here, at the end of their retention; backups stay.
+
+    Raises:
+        MeteringError: as `forget`.
+    """
+    here = _Place(settings.ledger_url, settings.journals_path, settings.outbox_path)
+    whom = _Whom(Kind.MEETING, job_ids[0], frozenset(job_ids), frozenset())
+    return (await _forget_in(here, whom, lives=True, whole=False))[1]
+
+
 def _add(total: Forgotten, found: Forgotten) -> None:
     """Copies of what is there are not counted again."""
     total.jobs = sorted({*total.jobs, *found.jobs})
     total.people = max(total.people, found.people)
 
 
-async def _forget_in(place: _Place, whom: _Whom, *, lives: bool = False) -> tuple[_Whom, Forgotten]:
+async def _forget_in(
+    place: _Place, whom: _Whom, *, lives: bool = False, whole: bool = True
+) -> tuple[_Whom, Forgotten]:
     """Forget in one place; returns also what is known of whom by now.
 
     Where nobody `lives`, journals that wait for a restore are rewritten like settled ones.
@@ -167,7 +180,7 @@ async def _forget_in(place: _Place, whom: _Whom, *, lives: bool = False) -> tupl
                 found.people = await forget_person(ledger, whom.id, scrub.text)
             elif found.jobs:
                 found.people = await forget_jobs(ledger, found.jobs)
-        await leave_nothing_behind(place.store)
+        await leave_nothing_behind(place.store, whole=whole)
     else:
         unreadable = Scrub(names=[*whom.names, *whom.job_ids])
         scrub = _scrub(whom)

@@ -22,7 +22,7 @@ from ..ledger.store import Ledger
 from ..settings import MeterSettings
 from ..sweeping import sweep
 from .archive import JOURNALS, OUTBOX, STORE, Manifest, unpack
-from .backup import OUTBOX_FOLDER, store_path
+from .backup import store_path
 
 
 class Restored(BaseModel):
@@ -80,7 +80,7 @@ def _in_the_way(settings: MeterSettings, manifest: Manifest, staged: Path) -> li
             raise BackupError(f"{journal} is being written: stop the worker and its jobs first")
         lock.close()
     store = store_path(settings)
-    places = [settings.journals_path, settings.data_path / OUTBOX_FOLDER]
+    places = [settings.journals_path, settings.outbox_path]
     if manifest.schema_revision is not None:
         if store is None:
             raise BackupError(
@@ -110,7 +110,7 @@ def _move_away(data: Path, places: list[Path]) -> Path | None:
 def _place(settings: MeterSettings, staged: Path) -> None:
     for name, target in (
         (JOURNALS, settings.journals_path),
-        (OUTBOX, settings.data_path / OUTBOX_FOLDER),
+        (OUTBOX, settings.outbox_path),
     ):
         for path in list(_files(staged / name)):
             place = target / path.relative_to(staged / name)

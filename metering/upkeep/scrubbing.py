@@ -8,6 +8,7 @@ whole.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -96,9 +97,14 @@ class Scrub:
         try:
             with path.open("rb") as file:
                 lines = EntryLines(file)
-                before = list(lines)
-            head = before[0].get("run") if before else None
-            job_id = str(head.get("job_id", "")) if isinstance(head, dict) else ""
+                entries = iter(lines)
+                before = list(itertools.islice(entries, 1))
+                head = before[0].get("run") if before else None
+                job_id = str(head.get("job_id", "")) if isinstance(head, dict) else ""
+                # A job's journal is known by its head; a person can be anywhere in one.
+                if not self.names and job_id not in self.job_ids:
+                    return False
+                before += entries
             after = [self._entry(entry, job_id) for entry in before]
             if after == before and not (lines.damaged and self.named_in(path.read_bytes())):
                 return False

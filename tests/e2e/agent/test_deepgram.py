@@ -29,6 +29,7 @@ async def test_a_key_is_all_that_deepgram_needs(
                 await alice.silence(1.0)
                 captions = await alice.wait_for_final()
             record = await tallyroom.record(job_id)
+            shown = (await tallyroom.run("timeline", job_id, "--json")).json
     assert captions[0].sender_identity == "alice"
     assert captions[0].text.startswith("heard ")
 
@@ -60,3 +61,10 @@ async def test_a_key_is_all_that_deepgram_needs(
     assert Decimal(paid["list_cost"]) == Decimal(paid["pricing_quantity"]) * Decimal("0.00008")
     # What keyterms add nobody has said.
     assert charges["stt_audio", "unrated"]["consumed_quantity"] == sound["quantity"]
+
+    (turn,) = shown["entries"]
+    assert (turn["participant"], turn["text"]) == ("alice", captions[0].text)
+    assert turn["list_cost"] == paid["list_cost"]
+    assert turn["unrated"] == ["stt_audio deepgram/nova-3"]
+    every = [Decimal(item["list_cost"]) for item in (turn, *shown["rest"])]
+    assert sum(every) == Decimal(record["list_cost"])

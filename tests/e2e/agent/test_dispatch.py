@@ -190,6 +190,7 @@ async def test_doctor_finds_nothing_to_do(tallyroom: Tallyroom) -> None:
         "speech limits",
         "data folder",
         "store",
+        "webhooks",
     }
 
 

@@ -23,6 +23,7 @@ def refusal(ran: Ran) -> str:
         ("start", {"LIVEKIT_API_SECRET": "wrong" * 8}, (), "LIVEKIT_API_SECRET"),
         ("dev", {"LIVEKIT_URL": "ws://127.0.0.1:9"}, (), "check LIVEKIT_URL"),
         ("start", {"LIVEKIT_URL": "nonsense"}, (), "LIVEKIT_URL='nonsense' is no URL"),
+        ("start", {"TALLYROOM_WEBHOOK_URL": "https://x.example"}, (), "TALLYROOM_WEBHOOK_SECRET"),
         ("start", {"TALLYROOM_STT": "faster-whisper/nope"}, (), "speech model 'nope'"),
         ("start", {}, ("--url", "ws://127.0.0.1:9"), "ws://127.0.0.1:9 cannot be reached"),
         ("start", {}, ("--api-secret=" + "wrong" * 8,), "LIVEKIT_API_SECRET"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from metering.errors import OutboxError
-from metering.outbox import REMEMBERED_SECONDS, Item, Outbox, Rejected
+from metering.outbox import REMEMBERED_SECONDS, Item, Outbox, Rejected, TryLater
 
 
 class Receiver:
@@ -74,7 +74,9 @@ async def test_a_delivered_key_is_forgotten_in_the_end(outbox: Outbox, tmp_path:
     (marker,) = (tmp_path / "outbox" / "webhook" / "done").iterdir()
     long_ago = time.time() - REMEMBERED_SECONDS - 1
     os.utime(marker, (long_ago, long_ago))
-    await outbox.deliver("webhook", Receiver())
+    owe(outbox, "two")
+    await Outbox(tmp_path / "outbox").deliver("webhook", Receiver())
+    assert not outbox.put("webhook", {}, key="two")
     assert outbox.put("webhook", {}, key="one")
 
 
@@ -91,6 +93,63 @@ async def test_what_a_receiver_will_never_take_is_put_aside(outbox: Outbox, tmp_
     assert taken == ["good"]
     assert len(list((tmp_path / "outbox" / "webhook" / "rejected").iterdir())) == 1
     assert outbox.waiting("webhook") == []
+    assert outbox.rejected("webhook") == [Item("webhook", "bad", {"is": "bad"}, "410 Gone")]
+    assert not outbox.put("webhook", {"again": True}, key="bad")
+
+
+async def test_what_was_put_aside_is_owed_again_before_what_came_later(outbox: Outbox) -> None:
+    owe(outbox, "first", "second")
+
+    async def gone(item: Item) -> None:
+        raise Rejected("410 Gone")
+
+    assert await outbox.deliver("webhook", gone) == 0
+    owe(outbox, "third")
+    assert outbox.rewrite(lambda payload: payload | {"seen": True}) == 3
+    assert {item.reason for item in outbox.rejected("webhook")} == {"410 Gone"}
+    assert outbox.retry("webhook") == 2
+    assert outbox.retry("webhook") == 0
+    receiver = Receiver()
+    assert await outbox.deliver("webhook", receiver) == 3
+    assert receiver.taken == [
+        Item("webhook", key, {"is": key, "seen": True}) for key in ("first", "second", "third")
+    ]
+
+
+async def test_what_was_noted_as_delivered_is_not_sent_again(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    owe(outbox, "one", "two")
+    place = tmp_path / "outbox" / "webhook"
+    first = min(place.glob("*.json"))
+    # As if killed between the note and taking the item away.
+    (place / "done" / first.stem.partition("-")[2]).touch()
+    receiver = Receiver()
+    assert await outbox.deliver("webhook", receiver) == 1
+    assert [item.key for item in receiver.taken] == ["two"]
+    assert outbox.waiting("webhook") == []
+
+
+async def test_it_is_asked_again_when_the_receiver_says(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owe(outbox, "one")
+    answers = [TryLater("answered 429", 30.0), ConnectionError(), TryLater("answered 503", 999.0)]
+    pauses: list[float] = []
+
+    async def send(item: Item) -> None:
+        if answers:
+            raise answers.pop(0)
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if not outbox.waiting("webhook"):
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await outbox.deliver_forever("webhook", send, idle_seconds=1.0, longest_seconds=600.0)
+    assert pauses == [30.0, 60.0, 600.0, 1.0]
 
 
 async def test_two_deliver_at_once_and_each_item_goes_once(outbox: Outbox, tmp_path: Path) -> None:
@@ -122,6 +181,30 @@ async def test_it_goes_on_delivering_after_failures(outbox: Outbox) -> None:
     await asyncio.wait_for(taken.wait(), 5)
     task.cancel()
     assert [item.key for item in receiver.taken] == ["one"]
+
+
+def test_what_is_delivered_while_it_is_listed_is_left_out(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owe(outbox, "one", "two")
+    read_text = Path.read_text
+
+    def read(path: Path, *arguments: str) -> str:
+        if '"one"' in (text := read_text(path, *arguments)):
+            path.unlink()
+            raise FileNotFoundError(path)
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert [item.key for item in outbox.waiting("webhook")] == ["two"]
+
+
+def test_what_cannot_be_read_is_said(outbox: Outbox, tmp_path: Path) -> None:
+    owe(outbox, "one")
+    (path,) = (tmp_path / "outbox" / "webhook").glob("*.json")
+    path.write_text("{")
+    with pytest.raises(OutboxError, match="cannot read"):
+        outbox.waiting("webhook")
 
 
 @pytest.mark.parametrize("destination", ["", "../etc", "UPPER", "a/b", "x" * 65, ".hidden"])
