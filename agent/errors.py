@@ -7,6 +7,7 @@
     |-- TranscriptError       a transcript that cannot be written or read back
     |-- SearchError           the index of transcripts cannot be read or written
     |-- LanguageModelError    an LLM that did not answer
+    |-- AnswersError          the questions and answers of a meeting cannot be written or read
     |-- NotesError            notes that are not there, or that cannot be made or read
     |-- RecordingError        LiveKit Egress is not there, or does not record
     `-- ModerationError       the hook that is to moderate cannot be found
@@ -57,6 +58,10 @@ class LanguageModelError(TranscriberError):
     def may_pass(self) -> bool:
         """Whether the same question can be worth asking again."""
         return self.status in (0, 408, 409, 429) or self.status >= 500
+
+
+class AnswersError(TranscriberError):
+    """The questions and answers of a meeting cannot be written or read."""
 
 
 class NotesError(TranscriberError):

@@ -89,11 +89,13 @@ class TranscriptionRequest(BaseModel):
     voices on one microphone apart: on everybody's, or on those of the identities that are listed.
     `numerals` asks for numbers as digits or as words; None leaves them to the provider.
     `notes` names a template, or says whether there are to be any; None leaves that to the worker.
-    They are in `notes_language`, or else in the meeting's. `opt_out` are people who must not be
-    heard. `notice` is what people are told of it all, true for what the worker has, false for
-    nothing. `record` has LiveKit Egress record the room, or each microphone. `send_audio` is as the
-    worker has it where it is not given. `leave_after_minutes` ends the job that long after it
-    joined, `leave_when_alone_seconds` that long after the last person left.
+    They are in `notes_language`, or else in the meeting's. `answers` says whether questions are
+    answered; None leaves that to the worker. With `voice` they can be asked aloud, and are answered
+    so. `opt_out` are people who must not be heard. `notice` is what people are told of it all, true
+    for what the worker has, false for nothing. `record` has LiveKit Egress record the room, or each
+    microphone. `send_audio` is as the worker has it where it is not given. `leave_after_minutes`
+    ends the job that long after it joined, `leave_when_alone_seconds` that long after the last
+    person left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,6 +117,8 @@ class TranscriptionRequest(BaseModel):
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     notes: StrictBool | StrictStr | None = None
     notes_language: Language | None = None
+    answers: StrictBool | None = None
+    voice: StrictBool = False
     leave_after_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     leave_when_alone_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
 

@@ -33,6 +33,8 @@ from metering import (
     streaming_terms,
 )
 
+from .answers.opening import assistant
+from .answers.plan import answers_prices, plan_answers
 from .chat import Chat
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
@@ -56,6 +58,7 @@ from .retention import attach_retention
 from .server_api import server_api
 from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
+from .tts_models import check_tts, tts_modules
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -73,6 +76,7 @@ _METER = "meter"
 _SESSION = "session"
 _WARM = "warm"
 _NOTES_PRICES = "notes prices"
+_ANSWERS_PRICES = "answers prices"
 
 
 class TranscriberServer(AgentServer):
@@ -93,11 +97,12 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     """The worker, ready to be run by LiveKit's command line.
 
     Raises:
-        SettingsError: the chosen STT or LLM cannot be had, or a ceiling not be kept.
+        SettingsError: the chosen STT, LLM or TTS cannot be had, or a ceiling not be kept.
         MeteringError: TALLYROOM_STT_LIMITS or the rates cannot be read.
         ModerationError: TALLYROOM_MODERATION names no hook.
     """
     check_llm(settings)
+    check_tts(settings)
     if settings.moderation:
         load_hook(settings.moderation)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
@@ -108,9 +113,10 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
             terms=_terms(settings),
             limits=limits_in_force(settings),
             notes_prices=prices_for_ceiling(settings),
+            answers_prices=answers_prices(settings),
         ),
         num_idle_processes=idle,
-        preload_modules=[*_PRELOADED, *provider_modules(settings), *llm_modules(settings)],
+        preload_modules=[*_PRELOADED, *provider_modules(settings), *_model_modules(settings)],
         initialize_process_timeout=INITIALIZE_SECONDS,
         load_fnc=load_function(),
         ws_url=settings.livekit_url or None,
@@ -134,6 +140,10 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     return server
 
 
+def _model_modules(settings: AgentSettings) -> list[str]:
+    return [*dict.fromkeys([*llm_modules(settings), *tts_modules(settings)])]
+
+
 def _given(**options: Any) -> dict[str, Any]:
     """The options that are set; for the others the framework has defaults of its own."""
     return {name: value for name, value in options.items() if value is not None}
@@ -151,13 +161,15 @@ def prewarm(
     terms: Mapping[ModelChoice, StreamingTerms],
     limits: Mapping[str, StreamLimits] | None = None,
     notes_prices: RequestPrices | None = None,
+    answers_prices: RequestPrices | None = None,
 ) -> None:
     """Load the speech model, once a process. A process that cannot load it says so at each job."""
     process.userdata[_NOTES_PRICES] = notes_prices
+    process.userdata[_ANSWERS_PRICES] = answers_prices
     try:
         settings = AgentSettings.load()
         process.userdata[_WARM] = warm_up(settings, terms, limits)
-        for module in llm_modules(settings):
+        for module in _model_modules(settings):
             importlib.import_module(module)
     except TranscriberError as error:
         logger.error("the speech model is not loaded: %s", error)
@@ -170,6 +182,7 @@ async def on_request(request: JobRequest) -> None:
         asked = TranscriptionRequest.parse(request.job.metadata)
         check_request(settings, asked)
         plan_notes(settings, asked)
+        plan_answers(settings, asked)
     except (DispatchError, SettingsError) as error:
         logger.warning("declined: %s", error, extra={"job_id": request.id})
         # Whoever has asked is waiting for the answer; the record can wait for the disk.
@@ -256,6 +269,19 @@ def observers(
         chosen.append(Moderation(load_hook(settings.moderation), folder))
     if plan := plan_notes(settings, request):
         chosen.append(note_taker(settings, plan, meter, ctx.proc.userdata.get(_NOTES_PRICES)))
+    if answered := plan_answers(settings, request):
+        chosen.append(
+            assistant(
+                settings,
+                answered,
+                meter,
+                ctx.proc.userdata.get(_ANSWERS_PRICES),
+                room=ctx.room,
+                chat=chat,
+                display_name=DISPLAY_NAME,
+                now=meter.now,
+            )
+        )
     chosen.append(
         Recording(
             ctx.room,

@@ -65,8 +65,8 @@ class Listener:
 
     `now` is the meeting's clock in seconds. `attribute` opens the context in which an STT stream is
     made, so that its usage has the speaker's name on it. Without a `gate` everything is sent.
-    `on_gap` is told of what was captured and can no longer be heard, `on_end` that nothing more is
-    captured.
+    `on_gap` is told of what was captured and can no longer be heard, `on_speech` that a stretch of
+    speech begins, `on_end` that nothing more is captured.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Listener:
         on_segment: Callable[[Segment], Awaitable[None]],
         on_interim: Callable[[Interim], Awaitable[None]],
         on_gap: Callable[[Gap], None] = lambda gap: None,
+        on_speech: Callable[[], None] = lambda: None,
         on_end: Callable[[], None] = lambda: None,
         gate: Gate | None = None,
         allowance: AudioAllowance | None = None,
@@ -91,7 +92,9 @@ class Listener:
         self._on_segment = on_segment
         self._on_interim = on_interim
         self._on_gap = on_gap
+        self._on_speech = on_speech
         self._on_end = on_end
+        self._is_speaking = False
         self._gate = gate
         self._allowance = allowance
         self._attribute = attribute
@@ -205,7 +208,12 @@ class Listener:
 
     def _pass_on(self, passed: Passed) -> None:
         if passed.captured:
+            if not self._is_speaking:
+                self._on_speech()
+            self._is_speaking = True
             self._send(passed.captured)
+        if passed.ended:
+            self._is_speaking = False
         if passed.ended and self._take:
             self._take.pause()
             self._close_later(self._take)
@@ -222,7 +230,14 @@ class Listener:
         self._keep_open()
         if self._take and self._take in self._running.values() and self._take.resume():
             return self._take
-        words = _Words(self._speaker, self._now, self._on_segment, self._on_interim)
+        words = _Words(
+            self._speaker,
+            self._now,
+            self._on_segment,
+            self._on_interim,
+            # A gate has known it before, and what an STT says of it now may be late.
+            self._on_speech if self._gate is None else _ignore,
+        )
         self._take = take = Take(
             self._recognisers,
             Backlog(self._kept_seconds, allowance=self._allowance, on_lost=self._lost),
@@ -302,11 +317,13 @@ class _Words:
         now: Callable[[], float],
         on_segment: Callable[[Segment], Awaitable[None]],
         on_interim: Callable[[Interim], Awaitable[None]],
+        on_speech: Callable[[], None],
     ) -> None:
         self._speaker = speaker
         self._now = now
         self._on_segment = on_segment
         self._on_interim = on_interim
+        self._on_speech = on_speech
         self._segment_id = _new_segment_id()
         self._speaking_since: float | None = None
         self._timeline: Timeline | None = None
@@ -318,11 +335,13 @@ class _Words:
             self._timeline = timeline
             self._voice = self._speaker.voices.of_connection()
         if event.type is stt.SpeechEventType.START_OF_SPEECH:
+            self._on_speech()
             self._speaking_since = self._speaking_since or self._now()
         said = event.alternatives[0] if event.alternatives else None
         if said is None or not said.text.strip():
             return
         if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
+            self._on_speech()
             self._speaking_since = self._speaking_since or self._now()
             await self._on_interim(
                 Interim(self._segment_id, self._speaker.identity, self._speaker.track_id, said.text)
@@ -355,3 +374,7 @@ class _Words:
 
 def _new_segment_id() -> str:
     return f"SG_{uuid.uuid4().hex[:12]}"
+
+
+def _ignore() -> None:
+    """Tell nobody."""

@@ -32,8 +32,11 @@ CONTRACT = {
     "numerals",
     "notes",
     "notes_language",
+    "answers",
+    "voice",
     "opt_out",
     "notice",
+    "record",
 }
 
 
@@ -70,6 +73,9 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "send_audio": None,
         "notes": None,
         "notes_language": None,
+        "answers": None,
+        "voice": False,
+        "record": None,
     }
 
 
