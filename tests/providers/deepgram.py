@@ -9,7 +9,7 @@ for `language=multi` each alternative its `languages`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -90,7 +90,7 @@ class DeepgramServer(SpeechServer):
     """Deepgram on loopback; `connections` is its bill."""
 
     path = "/v1/listen"
-    conversation = _Listening
+    conversation: Callable[[web.WebSocketResponse, BilledConnection], Conversation] = _Listening
 
     def __init__(self, *, api_key: str = "dg-key") -> None:
         super().__init__(api_key=api_key)
@@ -139,5 +139,5 @@ class ScriptedDeepgramServer(DeepgramServer):
         self.script: deque[str] = deque()
 
     @override
-    def conversation(self, socket: web.WebSocketResponse, billed: BilledConnection) -> _Listening:
+    def conversation(self, socket: web.WebSocketResponse, billed: BilledConnection) -> Conversation:
         return _Scripted(socket, billed, self.script)
