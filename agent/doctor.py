@@ -23,6 +23,7 @@ from metering.pricing.plans import find_plan, load_plans
 from metering.webhooks.endpoints import endpoints
 
 from .answers.plan import answers_prices
+from .answers.tool_settings import load_tool_servers
 from .errors import SettingsError, TranscriberError
 from .language_models import check_llm
 from .limits import limits_in_force
@@ -117,6 +118,7 @@ async def check_worker(settings: AgentSettings) -> None:
     check_notes(settings)
     check_tts(settings)
     answers_prices(settings)
+    load_tool_servers(settings.mcp_servers)
     await probe_server(settings)
 
 
@@ -173,9 +175,10 @@ async def _answers(settings: AgentSettings) -> str:
         return "none; TALLYROOM_LLM is none"
     spoken = "no voice" if settings.tts == NONE else f"aloud by {settings.tts}"
     ceiling = settings.answers_max_cost
-    return f"by {settings.llm}, {spoken}" + (
-        f", for at most {ceiling} a meeting" if ceiling else ""
-    )
+    limit = f", for at most {ceiling} a meeting" if ceiling else ""
+    servers = load_tool_servers(settings.mcp_servers)
+    tools = "".join(f", may ask {one.name}: {', '.join(one.tools)}" for one in servers)
+    return f"by {settings.llm}, {spoken}{limit}{tools}"
 
 
 async def _notes(settings: AgentSettings) -> str:

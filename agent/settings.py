@@ -87,6 +87,7 @@ class AgentSettings(BaseSettings):
     tts: str = NONE
     tts_voice: str = ""
     answers: bool = True
+    mcp_servers: Path | None = None
     answers_max_cost: Decimal | None = Field(default=None, gt=0, allow_inf_nan=False)
     notes: str = "minutes"
     notes_templates: Path | None = None

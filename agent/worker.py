@@ -35,6 +35,7 @@ from metering import (
 
 from .answers.opening import assistant
 from .answers.plan import answers_prices, plan_answers
+from .answers.tool_settings import load_tool_servers
 from .chat import Chat
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
@@ -103,6 +104,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     """
     check_llm(settings)
     check_tts(settings)
+    load_tool_servers(settings.mcp_servers)
     if settings.moderation:
         load_hook(settings.moderation)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes

@@ -20,6 +20,8 @@ from .addressing import Names
 from .answerer import Answerer
 from .assistant import PURPOSE, Assistant
 from .plan import AnswersPlan
+from .tool_settings import load_tool_servers
+from .tools import AllowedTools
 from .voice import Voice
 
 
@@ -37,7 +39,8 @@ def assistant(
     """An assistant as the settings have it; `prices` are what its ceiling is kept by.
 
     Raises:
-        SettingsError: there is no LLM, or a ceiling is set and there are no prices.
+        SettingsError: there is no LLM, a ceiling is set and there are no prices, or the tools
+            cannot be had.
     """
     if settings.llm_choice is None:
         raise SettingsError("answers need an LLM; set TALLYROOM_LLM, such as openai/gpt-4.1-mini")
@@ -49,17 +52,28 @@ def assistant(
     ceiling = None
     if settings.answers_max_cost is not None and prices is not None:
         ceiling = Ceiling(settings.answers_max_cost, prices, model.used)
+    tools = None
+    if servers := load_tool_servers(settings.mcp_servers):
+        from .mcp_connection import McpConnection
+
+        tools = AllowedTools(servers, McpConnection)
+
+    async def aclose() -> None:
+        if tools:
+            await tools.aclose()
+        await model.aclose()
+
     voice = None
     if plan.voice and settings.tts_choice is not None:
         voice = Voice(room, open_tts(settings, settings.tts_choice, meter), meter)
     return Assistant(
         room,
         chat,
-        Answerer(model, ceiling=ceiling),
+        Answerer(model, ceiling=ceiling, tools=tools),
         Names((settings.agent_name, display_name)),
         settings.transcripts_path,
         now=now,
         attribute=lambda participant: meter.attribute(participant=participant),
-        aclose=model.aclose,
+        aclose=aclose,
         voice=voice,
     )
