@@ -6,11 +6,11 @@
     |-- SpeechModelError      the embedded speech model is missing, broken, or lacks a language
     |-- TranscriptError       a transcript that cannot be written or read back
     |-- SearchError           the index of transcripts cannot be read or written
-    |-- LanguageModelError    an LLM that did not answer
-    |-- AnswersError          the questions and answers of a meeting cannot be written or read
-    |-- NotesError            notes that are not there, or that cannot be made or read
     |-- RecordingError        LiveKit Egress is not there, or does not record
-    `-- ModerationError       the hook that is to moderate cannot be found
+    |-- ModerationError       the hook that is to moderate cannot be found
+    |-- LanguageModelError    an LLM that did not answer
+    |-- NotesError            notes that are not there, or that cannot be made or read
+    `-- AnswersError          the questions and answers of a meeting cannot be written or read
 
 A job request is declined on `DispatchError`, the command line exits with 1 on any of them.
 Messages name the offending value and what to do about it.
@@ -43,6 +43,14 @@ class SearchError(TranscriberError):
     """The index of transcripts cannot be read or written."""
 
 
+class RecordingError(TranscriberError):
+    """LiveKit Egress is not there, or does not record."""
+
+
+class ModerationError(TranscriberError):
+    """The hook that is to moderate cannot be found, or is none."""
+
+
 class LanguageModelError(TranscriberError):
     """An LLM did not answer; the message says how, never what it was asked.
 
@@ -60,17 +68,9 @@ class LanguageModelError(TranscriberError):
         return self.status in (0, 408, 409, 429) or self.status >= 500
 
 
-class AnswersError(TranscriberError):
-    """The questions and answers of a meeting cannot be written or read."""
-
-
 class NotesError(TranscriberError):
     """Notes are not there, or cannot be made, written or read."""
 
 
-class RecordingError(TranscriberError):
-    """LiveKit Egress is not there, or does not record."""
-
-
-class ModerationError(TranscriberError):
-    """The hook that is to moderate cannot be found, or is none."""
+class AnswersError(TranscriberError):
+    """The questions and answers of a meeting cannot be written or read."""

@@ -14,6 +14,7 @@ from livekit.agents.types import ATTRIBUTE_AGENT_STATE
 
 logger = logging.getLogger("tallyroom.agent")
 
+DISPLAY_NAME = "Transcriber"
 LISTENING = "listening"
 THINKING = "thinking"
 SPEAKING = "speaking"

@@ -87,7 +87,7 @@ def _webvtt(meeting: Meeting, segments: Sequence[Segment]) -> str:
     """WebVTT with a voice span for each speaker: https://www.w3.org/TR/webvtt1/"""
     cues = [
         f"{_timecode(segment.start, '.')} --> {_timecode(_cue_end(segment), '.')}\n"
-        f"<v {_escape_cue(speaker_label(segment))}>{_escape_cue(one_line(segment.text))}</v>\n"
+        f"<v {_escape_voice(speaker_label(segment))}>{_escape_cue(one_line(segment.text))}</v>\n"
         for segment in segments
     ]
     return "WEBVTT\n\n" + "\n".join(cues)
@@ -189,6 +189,11 @@ def escape_markdown(text: str) -> str:
 
 def _escape_cue(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _escape_voice(name: str) -> str:
+    """A name that ends in dashes would make an arrow with the bracket that closes its tag."""
+    return re.sub(r"-+$", "-", _escape_cue(name))
 
 
 def _break_arrow(text: str) -> str:

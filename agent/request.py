@@ -88,14 +88,14 @@ class TranscriptionRequest(BaseModel):
     have it found out; `languages` are those of participants, by identity. `diarize` tells the
     voices on one microphone apart: on everybody's, or on those of the identities that are listed.
     `numerals` asks for numbers as digits or as words; None leaves them to the provider.
-    `notes` names a template, or says whether there are to be any; None leaves that to the worker.
-    They are in `notes_language`, or else in the meeting's. `answers` says whether questions are
-    answered; None leaves that to the worker. With `voice` they can be asked aloud, and are answered
-    so. `opt_out` are people who must not be heard. `notice` is what people are told of it all, true
-    for what the worker has, false for nothing. `record` has LiveKit Egress record the room, or each
-    microphone. `send_audio` is as the worker has it where it is not given. `leave_after_minutes`
-    ends the job that long after it joined, `leave_when_alone_seconds` that long after the last
-    person left.
+    `opt_out` are people who must not be heard. `notice` is what people are told of it all, true for
+    what the worker has, false for nothing. `record` has LiveKit Egress record the room, or each
+    microphone. `send_audio` is as the worker has it where it is not given. `notes` names a
+    template, or says whether there are to be any; None leaves that to the worker. They are in
+    `notes_language`, or else in the meeting's. `answers` says whether questions are answered; None
+    leaves that to the worker. With `voice` they can be asked aloud, and are answered so.
+    `leave_after_minutes` ends the job that long after it joined, `leave_when_alone_seconds` that
+    long after the last person left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

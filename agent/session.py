@@ -293,7 +293,7 @@ class TranscriptionSession:
             self._on_gap(Gap(speaker="", name="", start=since, end=self._now(), track_id=""))
 
     async def _on_interim(self, interim: Interim) -> None:
-        await self._caption(interim, final=False)
+        await self._caption(interim, final=not interim.text)
 
     async def _caption(self, said: Segment | Interim, *, final: bool) -> None:
         if self._captions:

@@ -33,37 +33,28 @@ from metering import (
     streaming_terms,
 )
 
-from .answers.opening import assistant
 from .answers.plan import answers_prices, plan_answers
 from .answers.tool_settings import load_tool_servers
-from .chat import Chat
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
 from .language_models import check_llm, llm_modules
 from .limits import limits_in_force
 from .load import load_function
-from .manners.notice import Notice, notice_of
-from .manners.opt_out import has_opted_out
-from .moderation import Moderation, load_hook
+from .meeting_parts import observers
+from .moderation import load_hook
 from .notes.plan import plan_notes, prices_for_ceiling
-from .notes.taker import note_taker
-from .observers import MeetingObserver
-from .people import HEARD_KINDS
+from .presence import DISPLAY_NAME
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
-from .recording.egress import RoomEgress
-from .recording.recording import Recording
 from .request import TranscriptionRequest
 from .retention import attach_retention
-from .server_api import server_api
 from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
 from .tts_models import check_tts, tts_modules
 
 logger = logging.getLogger("tallyroom.agent")
 
-DISPLAY_NAME = "Transcriber"
 IDLE_PROCESSES = ServerEnvOption(dev_default=1, prod_default=2)
 """Each holds the embedded model in memory; the framework would keep one a core."""
 INITIALIZE_SECONDS = 60.0
@@ -72,6 +63,10 @@ INITIALIZE_SECONDS = 60.0
 _PRELOADED = (f"{__package__}.preloaded", "metering.preloaded")
 _NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 """LiveKit would load a model of 230 MB that tells when an agent may answer; this one never does."""
+
+_LOOP_BLOCK = ("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", "500")
+"""LiveKit looks fifty times a second whether a loop is blocked for 0.1 s, which a voice in a talk
+would be; that took a twentieth of a job's processor. For captions half a second is early enough."""
 
 _METER = "meter"
 _SESSION = "session"
@@ -102,13 +97,14 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
         MeteringError: TALLYROOM_STT_LIMITS or the rates cannot be read.
         ModerationError: TALLYROOM_MODERATION names no hook.
     """
+    if settings.moderation:
+        load_hook(settings.moderation)
     check_llm(settings)
     check_tts(settings)
     load_tool_servers(settings.mcp_servers)
-    if settings.moderation:
-        load_hook(settings.moderation)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
-    os.environ.setdefault(*_NO_TURN_DETECTION)
+    for default in (_NO_TURN_DETECTION, _LOOP_BLOCK):
+        os.environ.setdefault(*default)
     server = TranscriberServer(
         setup_fnc=functools.partial(
             prewarm,
@@ -242,7 +238,14 @@ async def entrypoint(ctx: JobContext) -> None:
             recognition,
             meter,
             settings.transcripts_path,
-            observers=observers(ctx, settings, request, meter),
+            observers=observers(
+                ctx,
+                settings,
+                request,
+                meter,
+                ctx.proc.userdata.get(_NOTES_PRICES),
+                ctx.proc.userdata.get(_ANSWERS_PRICES),
+            ),
         )
         ctx.proc.userdata[_SESSION] = session
         await session.start()
@@ -252,52 +255,6 @@ async def entrypoint(ctx: JobContext) -> None:
         logger.error("the job cannot go on: %s", error)
         meter.fail(str(error))
         ctx.shutdown(str(error))
-
-
-def observers(
-    ctx: JobContext, settings: AgentSettings, request: TranscriptionRequest, meter: JobMeter
-) -> list[MeetingObserver]:
-    """What takes part in a meeting besides captions and transcript, in the order they are told.
-
-    Raises:
-        TranscriberError: what was asked for cannot be had.
-    """
-    chosen: list[MeetingObserver] = []
-    chat = Chat(ctx.room)
-    if notice := notice_of(settings, request):
-        chosen.append(Notice(ctx.room, chat, notice, HEARD_KINDS))
-    if settings.moderation:
-        folder = settings.transcripts_path / ctx.job.id
-        chosen.append(Moderation(load_hook(settings.moderation), folder))
-    if plan := plan_notes(settings, request):
-        chosen.append(note_taker(settings, plan, meter, ctx.proc.userdata.get(_NOTES_PRICES)))
-    if answered := plan_answers(settings, request):
-        chosen.append(
-            assistant(
-                settings,
-                answered,
-                meter,
-                ctx.proc.userdata.get(_ANSWERS_PRICES),
-                room=ctx.room,
-                chat=chat,
-                display_name=DISPLAY_NAME,
-                now=meter.now,
-            )
-        )
-    chosen.append(
-        Recording(
-            ctx.room,
-            RoomEgress(ctx.room.name, settings, lambda: server_api(settings)),
-            request.record,
-            metered=meter.egress,
-            may_record=lambda person: (
-                person.kind in HEARD_KINDS
-                and not has_opted_out(person.identity, person.attributes, request.opt_out)
-            ),
-            tell=chat.say,
-        )
-    )
-    return chosen
 
 
 async def on_session_end(ctx: JobContext) -> None:

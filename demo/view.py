@@ -36,12 +36,12 @@ def live_view(meeting: Meeting, figures: Figures | None, elapsed: float) -> Rend
 
 
 def latest(captions: Sequence[Caption]) -> list[Caption]:
-    """The newest text of each segment, in the order in which the segments began."""
+    """The newest text of each segment, in the order in which they began; not what was withdrawn."""
     newest: dict[str, Caption] = {}
     for caption in captions:
         if caption.segment_id not in newest or not newest[caption.segment_id].final:
             newest[caption.segment_id] = caption
-    return list(newest.values())
+    return [caption for caption in newest.values() if caption.text]
 
 
 def caption_line(caption: Caption) -> Text:

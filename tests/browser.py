@@ -24,6 +24,7 @@ from urllib.parse import urlencode
 import numpy as np
 from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from demo.changes import Changes
 from demo.clips import SAMPLE_RATE, load_clip
@@ -66,6 +67,10 @@ _LINE = """((item) => [item.dataset.segment, {
   text: item.querySelector("span").textContent,
   final: item.dataset.final === "true",
 }])"""
+
+
+_MESSAGES = """[...document.querySelectorAll("#messages li")].map((item) =>
+  [item.querySelector("b").textContent, item.querySelector("span").textContent])"""
 
 
 class NoBrowser(Exception):
@@ -201,6 +206,25 @@ class Person:
         await self.page.click("#microphone")
         await self.page.wait_for_selector("#microphone:text-is('Mute')")
         return words
+
+    async def write(self, text: str) -> None:
+        """Write in the chat."""
+        await self.page.fill("#write input", text)
+        await self.page.click("#write button")
+
+    async def until_messages(self, expected: list[tuple[str, str]]) -> None:
+        """Wait until the chat shows just this: who wrote what.
+
+        Raises:
+            TimeoutError: it never did; the message says what it shows.
+        """
+        try:
+            await self.page.wait_for_function(
+                f"(expected) => JSON.stringify({_MESSAGES}) === expected",
+                arg=json.dumps(expected, separators=(",", ":"), ensure_ascii=False),
+            )
+        except PlaywrightTimeout:
+            raise TimeoutError(f"the chat shows {await self.page.evaluate(_MESSAGES)}") from None
 
     async def shown(self) -> list[Line]:
         """The captions that can be read at this moment, from top to bottom."""

@@ -85,11 +85,6 @@ class Assistant(MeetingObserver):
         self._said = {segment.segment_id: segment for segment in said}
         with contextlib.suppress(AnswersError):
             self._earlier = await asyncio.to_thread(read_answers, self._folder(meeting))
-        if self._voice:
-            try:
-                await self._voice.open()
-            except Exception as error:
-                logger.error("answers are not spoken: %s", type(error).__name__)
         self._working = asyncio.create_task(self._work(meeting), name="tallyroom-answers")
         self._incoming.open()
 
@@ -168,6 +163,11 @@ class Assistant(MeetingObserver):
         task.add_done_callback(self._telling.discard)
 
     async def _work(self, meeting: Meeting) -> None:
+        if self._voice:
+            try:
+                await self._voice.open()
+            except Exception as error:
+                logger.error("answers are not spoken: %s", type(error).__name__)
         while True:
             asked = await self._waiting.get()
             try:

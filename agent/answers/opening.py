@@ -14,6 +14,7 @@ from ..chat import Chat
 from ..errors import SettingsError
 from ..language_models import RequestMetering
 from ..notes.ceiling import Ceiling
+from ..presence import DISPLAY_NAME
 from ..settings import AgentSettings
 from ..tts_models import open_tts
 from .addressing import Names
@@ -33,7 +34,6 @@ def assistant(
     *,
     room: rtc.Room,
     chat: Chat,
-    display_name: str,
     now: Callable[[], datetime],
 ) -> Assistant:
     """An assistant as the settings have it; `prices` are what its ceiling is kept by.
@@ -70,7 +70,7 @@ def assistant(
         room,
         chat,
         Answerer(model, ceiling=ceiling, tools=tools),
-        Names((settings.agent_name, display_name)),
+        Names((settings.agent_name, DISPLAY_NAME)),
         settings.transcripts_path,
         now=now,
         attribute=lambda participant: meter.attribute(participant=participant),

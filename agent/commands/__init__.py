@@ -1,4 +1,4 @@
-"""The transcriber's commands for what is there after a meeting, a file for each family."""
+"""The transcriber's commands besides those that ask for it, a file for each family."""
 
 from __future__ import annotations
 

@@ -30,10 +30,12 @@ _BEGINS_IF_ACTIVE = 0.25
 """Where the server has the participant among its active speakers."""
 _GOES_ON = 0.35
 _SURE = 0.8
-_TRUSTED_WINDOWS = 3
+_TRUSTED_WINDOWS = 5
 """Loud windows after one that is surely speech, which are believed to go on with it."""
 _ASKED_QUIET_WINDOWS = 3
 """Quiet windows that Silero is still asked about while it has heard no speech yet."""
+_STANDS_OUT_WINDOWS = 2
+"""A click is shorter; a vowel is not."""
 _CONTEXT_WINDOWS = 3
 _GIVE_UP_WINDOWS = 10
 """Quiet windows after which a sound that was no speech is over."""
@@ -79,6 +81,7 @@ class Gate:
         self._spoke_at = 0
         self._quiet_windows = 0
         self._trusted_windows = 0
+        self._loud_windows = 0
 
     @property
     def is_open(self) -> bool:
@@ -149,11 +152,11 @@ class Gate:
         dbfs = level(window)
         is_loud = self._loudness.is_loud(dbfs)
         if self._state is _State.QUIET:
-            if is_loud:
-                self._suspect()
-            else:
+            self._loud_windows = self._loud_windows + 1 if is_loud else 0
+            if self._loud_windows < _STANDS_OUT_WINDOWS:
                 self._context.append((window, dbfs))
                 return
+            self._suspect()
         if self._state is _State.SUSPECT:
             self._wonder(window, dbfs, is_loud)
         else:
@@ -189,7 +192,8 @@ class Gate:
 
     def _suspect(self) -> None:
         self._state = _State.SUSPECT
-        self._stood_out_at = self._position - WINDOW
+        self._stood_out_at = self._position - self._loud_windows * WINDOW
+        self._loud_windows = 0
         self._quiet_windows = 0
         self._begin_anew()
 

@@ -39,7 +39,10 @@ _SHORT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Interim:
-    """What is being said and may still change; replaced by a segment with the same id."""
+    """What is being said and may still change; replaced by a segment with the same id.
+
+    Without a text it was nothing after all, and what was shown of it goes.
+    """
 
     segment_id: str
     speaker: str
@@ -230,14 +233,9 @@ class Listener:
         self._keep_open()
         if self._take and self._take in self._running.values() and self._take.resume():
             return self._take
-        words = _Words(
-            self._speaker,
-            self._now,
-            self._on_segment,
-            self._on_interim,
-            # A gate has known it before, and what an STT says of it now may be late.
-            self._on_speech if self._gate is None else _ignore,
-        )
+        # A gate has known of speech before, and what an STT says of it may be late.
+        began = (lambda: None) if self._gate else self._on_speech
+        words = _Words(self._speaker, self._now, self._on_segment, self._on_interim, began)
         self._take = take = Take(
             self._recognisers,
             Backlog(self._kept_seconds, allowance=self._allowance, on_lost=self._lost),
@@ -246,7 +244,7 @@ class Listener:
             attribute=self._attribute,
             first_pause_seconds=self._first_pause_seconds,
         )
-        task = asyncio.create_task(take.run(), name="tallyroom-take")
+        task = asyncio.create_task(_hear(take, words), name="tallyroom-take")
         self._running[task] = take
         task.add_done_callback(self._on_take_done)
         return take
@@ -308,6 +306,13 @@ class Listener:
         self._keep_open()
 
 
+async def _hear(take: Take, words: _Words) -> None:
+    try:
+        await take.run()
+    finally:
+        await words.withdraw()
+
+
 class _Words:
     """What one take's STT answers, as interims and segments."""
 
@@ -325,6 +330,7 @@ class _Words:
         self._on_interim = on_interim
         self._on_speech = on_speech
         self._segment_id = _new_segment_id()
+        self._is_shown = False
         self._speaking_since: float | None = None
         self._timeline: Timeline | None = None
         self._voice = speaker.voices.of_connection()
@@ -339,18 +345,34 @@ class _Words:
             self._speaking_since = self._speaking_since or self._now()
         said = event.alternatives[0] if event.alternatives else None
         if said is None or not said.text.strip():
+            if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+                await self.withdraw()
             return
         if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
             self._on_speech()
             self._speaking_since = self._speaking_since or self._now()
-            await self._on_interim(
-                Interim(self._segment_id, self._speaker.identity, self._speaker.track_id, said.text)
-            )
+            self._is_shown = True
+            await self._show(said.text, self._segment_id)
         elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
             segment = self._segment(said, timeline)
-            self._segment_id = _new_segment_id()
-            self._speaking_since = None
+            self._begin_anew()
             await self._on_segment(segment)
+
+    async def withdraw(self) -> None:
+        """Nothing comes of what is shown: a sound that was taken for words, or words not heard."""
+        if self._is_shown:
+            shown = self._segment_id
+            self._begin_anew()
+            await self._show("", shown)
+
+    def _begin_anew(self) -> None:
+        self._segment_id = _new_segment_id()
+        self._is_shown = False
+        self._speaking_since = None
+
+    async def _show(self, text: str, segment_id: str) -> None:
+        speaker = self._speaker
+        await self._on_interim(Interim(segment_id, speaker.identity, speaker.track_id, text))
 
     def _segment(self, said: stt.SpeechData, timeline: Timeline) -> Segment:
         now = self._now()
@@ -374,7 +396,3 @@ class _Words:
 
 def _new_segment_id() -> str:
     return f"SG_{uuid.uuid4().hex[:12]}"
-
-
-def _ignore() -> None:
-    """Tell nobody."""

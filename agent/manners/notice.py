@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from livekit import rtc
 
@@ -39,22 +40,23 @@ class Notice(MeetingObserver):
         self._text = text
         self._kinds = kinds
         self._told: set[str] = set()
-        self._tasks: set[asyncio.Task[bool]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def on_start(self, meeting: Meeting, said: Sequence[object]) -> None:
         """Show it, and tell those who are there; the others when they can be told."""
         self._room.on("participant_active", self._tell)
-        await self._room.local_participant.set_attributes({NOTICE_ATTRIBUTE: self._text})
+        self._start(self._room.local_participant.set_attributes({NOTICE_ATTRIBUTE: self._text}))
         for participant in self._room.remote_participants.values():
             if participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE:
                 self._tell(participant)
 
     def _tell(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.kind not in self._kinds or participant.sid in self._told:
-            return
-        self._told.add(participant.sid)
-        task = asyncio.get_running_loop().create_task(
-            self._chat.say(self._text, to=[participant.identity]), name="tallyroom-notice"
-        )
+        if participant.kind in self._kinds and participant.sid not in self._told:
+            self._told.add(participant.sid)
+            self._start(self._chat.say(self._text, to=[participant.identity]))
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Nobody waits for it to be heard."""
+        task = asyncio.get_running_loop().create_task(work, name="tallyroom-notice")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -40,7 +40,8 @@ def _item(item: NotedItem) -> str:
 
 
 def _cited(citation: Citation) -> str:
-    return f"\\[{_moment(citation.start)} {_text(citation.name)}\\]"
+    # Without a link's address after it, or its definition anywhere, a bracket is a bracket.
+    return f"[{_moment(citation.start)} {_text(citation.name)}]"
 
 
 def _gap(gap: NotCovered) -> str:

@@ -51,6 +51,7 @@ class Patience:
 
 
 NOT_USABLE = "the LLM's answers could not be used"
+TOO_LATE = "the LLM was not done in time at the end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class RollingNotes:
 
     async def finish(self, *, within: float) -> None:
         """Fold all that is left, within so many seconds; then `left` says what is in no notes."""
-        reason = f"the LLM took longer than {within:g} s at the end"
+        reason = TOO_LATE
         try:
             async with asyncio.timeout(within):
                 while self._pending and not self._is_over and await self._fold():

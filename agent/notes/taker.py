@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from metering import RequestPrices
@@ -35,11 +35,14 @@ END_SECONDS = 120.0
 LEAST_SECONDS = 5.0
 """Of these, for what is left once a fold that was under way has come to its end."""
 
+Told = Callable[[Notes], Awaitable[None]]
+
 
 class NoteTaker(MeetingObserver):
     """Folds a meeting's words into its notes as they come.
 
-    `transcripts` is where meetings have their folders.
+    `transcripts` is where meetings have their folders. `told` gets the notes once they are kept, if
+    there are any.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class NoteTaker(MeetingObserver):
         transcripts: Path,
         *,
         ceiling: Ceiling | None = None,
+        told: Told | None = None,
         patience: Patience = Patience(),  # noqa: B008
         end_seconds: float = END_SECONDS,
     ) -> None:
@@ -56,6 +60,7 @@ class NoteTaker(MeetingObserver):
         self._model = model
         self._transcripts = transcripts
         self._ceiling = ceiling
+        self._told = told
         self._patience = patience
         self._end_seconds = end_seconds
         self._meeting: Meeting | None = None
@@ -116,6 +121,9 @@ class NoteTaker(MeetingObserver):
             await asyncio.to_thread(write_notes, folder, notes, render_notes(notes))
         except NotesError as error:
             logger.error("%s", error)
+            return
+        if self._told and notes.status is not NotesStatus.NONE:
+            await self._told(notes)
 
     async def _stop_folding(self) -> None:
         """Let a fold that is under way come to its end, as long as there is time."""
@@ -135,11 +143,12 @@ def note_taker(
     plan: NotesPlan,
     meter: RequestMetering,
     prices: RequestPrices | None,
+    told: Told | None = None,
 ) -> NoteTaker:
     """A note taker as the settings have it; `prices` are what its ceiling is kept by."""
     model = open_model(settings, meter)
     ceiling = ceiling_of(settings, model, prices)
-    return NoteTaker(plan, model, settings.transcripts_path, ceiling=ceiling)
+    return NoteTaker(plan, model, settings.transcripts_path, ceiling=ceiling, told=told)
 
 
 def open_model(settings: AgentSettings, meter: RequestMetering) -> LanguageModel:

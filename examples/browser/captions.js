@@ -48,6 +48,8 @@ export function showCaptions(room, list) {
         if (!line.item.isConnected) append(list, line.item);
       });
     }
+    // A sound that was taken for words: nothing was said.
+    if (!text && attributes["lk.transcription_final"] === "true") line.item.remove();
   }
 
   room.registerTextStreamHandler(TOPIC, (reader, from) => {

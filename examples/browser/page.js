@@ -1,8 +1,9 @@
-// A meeting in a page: join, speak, hear the others, read everybody.
+// A meeting in a page: join, speak, hear the others, read everybody, write to them.
 //
 //     ?room=standup&name=Alice[&identity=alice][&microphone=off]
 
 import { showCaptions } from "./captions.js";
+import { showChat } from "./chat.js";
 
 const { Room } = LivekitClient;
 const asked = new URLSearchParams(location.search);
@@ -11,6 +12,7 @@ const on = (id) => document.getElementById(id);
 // Muted, the microphone is released, not just unheard: the browser's sign for it goes out.
 const room = new Room({ publishDefaults: { stopMicTrackOnMute: true } });
 showCaptions(room, on("captions"));
+showChat(room, on("messages"), on("write"));
 
 on("room").textContent = document.title = asked.get("room") ?? "no room: add ?room=standup";
 on("join").onclick = join;

@@ -14,7 +14,7 @@ from livekit import api
 
 FOLDER = Path(__file__).resolve().parent
 CLIENT = FOLDER / "node_modules" / "livekit-client"
-PAGE = ("index.html", "page.css", "page.js", "captions.js")
+PAGE = ("index.html", "page.css", "page.js", "captions.js", "chat.js")
 SCRIPT = "livekit-client.umd.js"
 SETTINGS = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 PORT = 8090

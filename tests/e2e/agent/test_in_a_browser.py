@@ -117,6 +117,27 @@ async def test_who_comes_back_is_read_under_the_same_name_and_nothing_twice(
     await assert_written_down(tallyroom, job_id, lines)
 
 
+async def test_the_chat_has_what_people_write_and_what_they_are_told(
+    tallyroom: Tallyroom, browser: Chromium, room_name: str, tmp_path: Path
+) -> None:
+    bob = await browser.person(room_name, "Bob", microphone=False)
+    await bob.join()
+    await tallyroom.dispatch(room_name)
+    notice = ("transcriber", "This meeting is being transcribed.")
+    await bob.until_messages([notice])
+    alice = await browser.person(room_name, "Alice", microphone=False)
+    await alice.join()
+    await alice.until_messages([notice])
+    await alice.write("<b>Can everybody read this?</b>")
+    said = ("Alice", "<b>Can everybody read this?</b>")
+    await bob.until_messages([notice, said])
+    await alice.until_messages([notice, said])
+    await bob.page.screenshot(path=tmp_path / "chat.png")
+    await alice.leave()
+    await bob.leave()
+    assert alice.errors == bob.errors == []
+
+
 async def assert_written_down(tallyroom: Tallyroom, job_id: str, lines: list[Line]) -> None:
     """The transcript has the captions that were read, word for word, by the same people."""
     await tallyroom.worker.until_logged(

@@ -16,6 +16,7 @@ from demo.speaker import Speaker
 from tests.e2e.agent.conftest import Tallyroom, own_worker
 from tests.providers.note_maker import NoteMaker, data_of
 from tests.providers.server import Fault
+from tests.providers.webhooks import SECRET, WebhookReceiver
 from tests.waiting import until
 
 SAID = ("austen_0890", "austen_0920", "austen_0870", "austen_0890")
@@ -54,9 +55,10 @@ async def hold(
 async def test_a_meeting_has_notes_when_it_ends(
     livekit_server: LocalServer, room_name: str, tmp_path: Path
 ) -> None:
-    async with NoteMaker() as server:
+    async with NoteMaker() as server, WebhookReceiver() as receiver:
         server.questions = re.compile("selfish|amiable|leisure")
-        settings = llm(server, tmp_path)
+        told = {"TALLYROOM_WEBHOOK_URL": receiver.url, "TALLYROOM_WEBHOOK_SECRET": SECRET}
+        settings = {**llm(server, tmp_path), **told}
         async with own_worker(livekit_server, tmp_path / "data", settings) as worker:
             tallyroom = Tallyroom(worker, tmp_path / "data")
             async with Speaker(livekit_server, room_name, "bob", name="Bob") as bob:
@@ -68,6 +70,7 @@ async def test_a_meeting_has_notes_when_it_ends(
                     await bob.wait_for_final(number)
                 await until(lambda: server.completions)
             record = await tallyroom.record(job_id, timeout=60)
+            await receiver.until(4)
             ran = await tallyroom.run("notes", job_id, "--json")
             shown = await tallyroom.run("notes", job_id)
 
@@ -85,6 +88,13 @@ async def test_a_meeting_has_notes_when_it_ends(
             )
 
     notes = ran.json
+    assert receiver.types[:4] == [
+        "meeting.started",
+        "meeting.ended",
+        "meeting.notes",
+        "meeting.cost",
+    ]
+    assert receiver.taken[2].event["data"]["notes"] == notes
     transcript = tallyroom.transcript(job_id)
     segments = {item["segment_id"]: item for item in transcript["segments"]}
     assert (notes["status"], notes["reason"], notes["not_covered"]) == ("complete", "", [])
@@ -112,7 +122,7 @@ async def test_a_meeting_has_notes_when_it_ends(
     assert given == list(range(1, len(segments) + 1))
     folder = tallyroom.data / "transcripts" / job_id
     assert shown.out == (folder / "notes.md").read_text("utf-8")
-    assert " Bob\\]\n" in shown.out
+    assert " Bob]\n" in shown.out
 
     used: dict[str, Decimal] = {}
     for item in record["usage"]:

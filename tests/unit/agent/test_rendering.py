@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.rendering import one_line, render, speaker_label
@@ -217,6 +217,7 @@ segments = st.lists(
 
 
 @given(segments)
+@example([segment(name="--", text="")])
 def test_there_are_as_many_cues_as_segments(said: list[Segment]) -> None:
     vtt = render(transcript(said), TranscriptFormat.WEBVTT)
     assert len(re.findall(r"^[\d:]{8,9}\.\d{3} --> [\d:]{8,9}\.\d{3}$", vtt, re.M)) == len(said)

@@ -30,13 +30,13 @@ CONTRACT = {
     "diarize",
     "profanity_filter",
     "numerals",
+    "opt_out",
+    "notice",
+    "record",
     "notes",
     "notes_language",
     "answers",
     "voice",
-    "opt_out",
-    "notice",
-    "record",
 }
 
 
@@ -67,6 +67,7 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "captions": True,
         "opt_out": (),
         "notice": True,
+        "record": None,
         "transcript_formats": ("md", "vtt", "srt", "txt", "json"),
         "leave_after_minutes": None,
         "leave_when_alone_seconds": 20.0,
@@ -75,7 +76,6 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "notes_language": None,
         "answers": None,
         "voice": False,
-        "record": None,
     }
 
 

@@ -174,6 +174,23 @@ async def test_an_interim_and_its_final_are_one_segment(hear: Hear) -> None:
     assert three.segment_id != final.segment_id
 
 
+@pytest.mark.parametrize("sign", ["an empty final", "the end"])
+async def test_an_interim_that_nothing_comes_of_is_withdrawn(hear: Hear, sign: str) -> None:
+    hearing = hear()
+    stream = await hearing.engine.next_stream()
+    stream.say("thank", final=False)
+    shown = await hearing.interim()
+    if sign == "the end":
+        hearing.listener.end()
+    else:
+        stream.say("", 0.0, 1.0)
+    assert await hearing.interim() == Interim(shown.segment_id, "alice", "TR_alice", "")
+    if sign == "an empty final":
+        stream.say("Good morning.", 1.0, 2.0)
+        assert (await hearing.segment()).segment_id != shown.segment_id
+    assert hearing.interims.empty()
+
+
 async def test_a_segment_that_was_begun_goes_on_after_an_error(hear: Hear) -> None:
     hearing = hear()
     stream = await hearing.engine.next_stream()
@@ -387,6 +404,19 @@ async def test_last_words_that_do_not_come_are_given_up(
     await hearing.over()
     assert stream.closed
     assert "a stream's last words did not come within 0.05 s" in caplog.messages
+
+
+async def test_what_was_being_said_by_who_opts_out_is_neither_words_nor_a_gap(hear: Hear) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append)
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    hearing.listener.discard()
+    hearing.speak(3)
+    stream.say("not for you", 0.0, 2.0)
+    await hearing.over()
+    assert (hearing.segments.empty(), gaps) == (True, [])
+    assert stream.closed
 
 
 async def test_being_cancelled_closes_the_stream(hear: Hear) -> None:

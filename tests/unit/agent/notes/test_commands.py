@@ -36,11 +36,11 @@ MARKDOWN = """\
 
 ## Summary
 
-It was about the roof. \\[12:03 Alice\\] It leaks. \\[1:02:03 Bob \\[x\\](y)\\]
+It was about the roof. [12:03 Alice] It leaks. [1:02:03 Bob \\[x\\](y)]
 
 ## Action items
 
-- **Alice**: Call \\<b\\>the roofer\\</b\\>. \\[12:03 Alice\\] \\[1:02:03 Bob \\[x\\](y)\\]
+- **Alice**: Call \\<b\\>the roofer\\</b\\>. [12:03 Alice] [1:02:03 Bob \\[x\\](y)]
 
 ## Open questions
 

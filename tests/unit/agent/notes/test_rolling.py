@@ -17,7 +17,7 @@ from agent.errors import LanguageModelError
 from agent.notes.ceiling import Ceiling
 from agent.notes.conclusion import notes_of
 from agent.notes.prompt import DATA_FOLLOWS
-from agent.notes.rolling import NOT_USABLE, Patience, RollingNotes
+from agent.notes.rolling import NOT_USABLE, TOO_LATE, Patience, RollingNotes
 from agent.notes.template import Folding, load_templates
 from agent.segments import Segment
 from metering import RequestPrices, RequestTokens, TokenPrice
@@ -266,7 +266,7 @@ async def test_the_end_does_not_wait_for_ever() -> None:
     notes = rolling(model)
     notes.add(said(1))
     await notes.finish(within=0.01)
-    assert [left.reason for left in notes.left] == ["the LLM took longer than 0.01 s at the end"]
+    assert [left.reason for left in notes.left] == [TOO_LATE]
 
 
 async def test_a_fold_that_is_cancelled_loses_no_words() -> None:
