@@ -25,11 +25,20 @@ from ..segments import Meeting, Segment, in_order
 from .addressing import Names, SpokenCalls
 from .allowance import Allowance, Allowed
 from .answerer import Answerer
-from .incoming import IncomingChat, Written
+from .incoming import MOST_CHARACTERS, IncomingChat, Written
 from .kept import keep, read_answers
 from .question import Answer, Asked, Exchange, Status
 from .voice import Spoken, Voice
-from .wording import BUSY, CANNOT, HOW_TO_ASK, TOO_LONG, TOO_MANY, answer_text, chat_text
+from .wording import (
+    BUSY,
+    CANNOT,
+    CANNOT_SPEAK,
+    HOW_TO_ASK,
+    TOO_LONG,
+    TOO_MANY,
+    answer_text,
+    chat_text,
+)
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -78,6 +87,7 @@ class Assistant(MeetingObserver):
         self._working: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[bool]] = set()
         self._echoes = 0
+        self._is_mute = False
 
     async def on_start(self, meeting: Meeting, said: Sequence[Segment]) -> None:
         """Begin to take questions."""
@@ -144,6 +154,10 @@ class Assistant(MeetingObserver):
         is_aloud: bool = False,
     ) -> None:
         """Have a question answered in its turn, or say why not."""
+        if len(text) > MOST_CHARACTERS:
+            if self._allowance.told(participant) is Allowed.NO:
+                self._tell(participant, TOO_LONG)
+            return
         asked_at = self._now()
         if self._waiting.full():
             if self._allowance.told(participant) is Allowed.NO:
@@ -199,9 +213,13 @@ class Assistant(MeetingObserver):
         if self._voice is None or answer.status not in (Status.ANSWERED, Status.NOT_SAID):
             return Spoken()
         await show_state(self._room, SPEAKING)
-        return await self._voice.say(
+        spoken = await self._voice.say(
             answer_text(answer), participant=asked.participant, now=self._clock
         )
+        if spoken.failed and not self._is_mute:
+            await self._chat.say(CANNOT_SPEAK)
+        self._is_mute = spoken.failed
+        return spoken
 
     def _exchange(self, asked: Asked, answer: Answer, spoken: Spoken) -> Exchange:
         return Exchange(

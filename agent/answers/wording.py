@@ -10,6 +10,7 @@ from ..rendering import clock, one_line
 from .question import Answer, Asked, Citation, Status
 
 CANNOT = "I cannot answer just now."
+CANNOT_SPEAK = "I cannot speak just now. My answers are here."
 TOO_DEAR = "I cannot answer any more in this meeting: what answers may cost is used up."
 BUSY = "I still have other questions to answer. Please ask again in a moment."
 TOO_MANY = "That is more than I can answer for one person at a time. Please ask again in a minute."

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.answers.incoming import LEGACY_TOPIC
-from agent.answers.wording import NOT_SAID, TOO_MANY
+from agent.answers.wording import CANNOT_SPEAK, NOT_SAID, TOO_MANY
 from demo.clips import SAMPLE_RATE, load_clip
 from demo.server import LocalServer
 from demo.speaker import Speaker
@@ -203,6 +203,7 @@ async def test_a_spoken_question_is_answered_aloud_until_somebody_speaks(
                 hearing.clear()
                 await carol.write("@transcriber what about the oven?")
                 last = await wait_for_answers(tallyroom, job_id, 4)
+                await carol.wait_for_message(begins(CANNOT_SPEAK))
                 # But for what was still on its way of the answer before.
                 assert hearing.seconds < 0.2
                 chat = [message.text.splitlines()[0] for message in carol.messages]
@@ -223,7 +224,10 @@ async def test_a_spoken_question_is_answered_aloud_until_somebody_speaks(
     ]
     assert 0.5 < last[1]["voice_seconds"] < 6.0
     assert last[3]["voice_seconds"] == 0.0
-    assert chat == [f"{name}: {ANSWER}" for name in ("Carol", "Carol", "Bob", "Carol")]
+    assert chat == [
+        *(f"{name}: {ANSWER}" for name in ("Carol", "Carol", "Bob", "Carol")),
+        CANNOT_SPEAK,
+    ]
 
     transcript = tallyroom.transcript(job_id)
     assert [one["text"] for one in transcript["segments"]] == [
