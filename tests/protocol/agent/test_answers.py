@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from agent.answers.answerer import Answerer, Patience
 from agent.answers.assistant import PURPOSE
@@ -21,6 +22,7 @@ from agent.asking import LanguageModel
 from agent.notes.ceiling import Ceiling
 from agent.segments import Segment
 from agent.settings import AgentSettings
+from agent.tts_models import check_tts, open_tts
 from metering import MeterSettings, WorkMeter
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
@@ -278,3 +280,19 @@ async def test_an_llm_that_keeps_to_no_form_answers_nothing(server: AnswerMaker,
     (answered,) = await answer(server, "What about the budget?")
     assert answered.status in (Status.FAILED, Status.NOT_SAID)
     assert answered.text == ""
+
+
+async def test_a_voice_of_livekit_inference_is_had_by_its_name(data: Path) -> None:
+    settings = AgentSettings(
+        tts="livekit/cartesia/sonic-3",
+        tts_voice="a-voice",
+        livekit_api_key="key",
+        livekit_api_secret=SecretStr("s" * 32),
+    )
+    choice = settings.tts_choice
+    assert choice is not None
+    check_tts(settings)
+    async with WorkMeter("AJ_test") as meter:
+        opened = open_tts(settings, choice, meter)
+        assert (opened.tts.provider, opened.tts.model) == ("livekit", "cartesia/sonic-3")
+        await opened.aclose()
