@@ -64,9 +64,9 @@ _PRELOADED = (f"{__package__}.preloaded", "metering.preloaded")
 _NO_TURN_DETECTION = ("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
 """LiveKit would load a model of 230 MB that tells when an agent may answer; this one never does."""
 
-_LOOP_BLOCK = ("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", "500")
+_NO_LOOP_MONITOR = ("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", "0")
 """LiveKit looks fifty times a second whether a loop is blocked for 0.1 s, which a voice in a talk
-would be; that took a twentieth of a job's processor. For captions half a second is early enough."""
+would suffer from; that took a twentieth of the processor. Set it, and it looks again."""
 
 _METER = "meter"
 _SESSION = "session"
@@ -103,7 +103,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     check_tts(settings)
     load_tool_servers(settings.mcp_servers)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
-    for default in (_NO_TURN_DETECTION, _LOOP_BLOCK):
+    for default in (_NO_TURN_DETECTION, _NO_LOOP_MONITOR):
         os.environ.setdefault(*default)
     server = TranscriberServer(
         setup_fnc=functools.partial(

@@ -34,6 +34,10 @@ _TRUSTED_WINDOWS = 5
 """Loud windows after one that is surely speech, which are believed to go on with it."""
 _ASKED_QUIET_WINDOWS = 3
 """Quiet windows that Silero is still asked about while it has heard no speech yet."""
+_DOUBTFUL = 0.15
+_DOUBT_WINDOWS = 16
+_LOOK_EVERY = 8
+"""What has been no speech for half a second is looked at each quarter of a second."""
 _STANDS_OUT_WINDOWS = 2
 """A click is shorter; a vowel is not."""
 _CONTEXT_WINDOWS = 3
@@ -82,6 +86,7 @@ class Gate:
         self._quiet_windows = 0
         self._trusted_windows = 0
         self._loud_windows = 0
+        self._doubted_windows = 0
 
     @property
     def is_open(self) -> bool:
@@ -163,19 +168,22 @@ class Gate:
             self._follow(window, dbfs, is_loud)
 
     def _wonder(self, window: NDArray[np.float32], dbfs: float, is_loud: bool) -> None:
-        if is_loud and self._context:
-            self._begin_anew()
         self._quiet_windows = 0 if is_loud else self._quiet_windows + 1
         if self._quiet_windows >= _GIVE_UP_WINDOWS:
             self._state = _State.QUIET
-        if self._quiet_windows > _ASKED_QUIET_WINDOWS:
+        is_due = self._doubted_windows < _DOUBT_WINDOWS or self._doubted_windows % _LOOK_EVERY == 0
+        if self._quiet_windows > _ASKED_QUIET_WINDOWS or not is_due:
+            self._doubted_windows += 1
             self._context.append((window, dbfs))
-        else:
-            probability = self._detector.probability(window, dbfs)
-            if probability >= (_BEGINS_IF_ACTIVE if self._is_active_speaker else _BEGINS):
-                self._state = _State.SPEAKING
-                self._spoke_at = self._position
-                self._trusted_windows = 0
+            return
+        if self._context:
+            self._begin_anew()
+        probability = self._detector.probability(window, dbfs)
+        self._doubted_windows = self._doubted_windows + 1 if probability < _DOUBTFUL else 0
+        if probability >= (_BEGINS_IF_ACTIVE if self._is_active_speaker else _BEGINS):
+            self._state = _State.SPEAKING
+            self._spoke_at = self._position
+            self._trusted_windows = 0
 
     def _follow(self, window: NDArray[np.float32], dbfs: float, is_loud: bool) -> None:
         if is_loud and self._trusted_windows:
@@ -195,6 +203,7 @@ class Gate:
         self._stood_out_at = self._position - self._loud_windows * WINDOW
         self._loud_windows = 0
         self._quiet_windows = 0
+        self._doubted_windows = 0
         self._begin_anew()
 
     def _begin_anew(self) -> None:
