@@ -131,6 +131,10 @@ def dispatch(
     notes_language: Annotated[
         str | None, typer.Option(help="BCP 47 tag; by default the meeting's.")
     ] = None,
+    answers: Annotated[
+        bool | None, typer.Option(help="Answer questions in the chat, where there is an LLM.")
+    ] = None,
+    voice: Annotated[bool | None, typer.Option(help="Be asked aloud, too, and answer so.")] = None,
     leave_after_minutes: Annotated[
         float | None, typer.Option(help="Leave after this long.")
     ] = None,
@@ -162,6 +166,8 @@ def dispatch(
         "transcript_formats": transcript_format,
         "notes": False if notes == "none" else notes,
         "notes_language": notes_language,
+        "answers": answers,
+        "voice": voice,
         "leave_after_minutes": leave_after_minutes,
         "leave_when_alone_seconds": leave_when_alone_seconds,
     }

@@ -22,6 +22,8 @@ from metering.pricing.loading import load_card
 from metering.pricing.plans import find_plan, load_plans
 from metering.webhooks.endpoints import endpoints
 
+from .answers.plan import answers_prices
+from .answers.tool_settings import load_tool_servers
 from .errors import SettingsError, TranscriberError
 from .language_models import check_llm
 from .limits import limits_in_force
@@ -31,6 +33,7 @@ from .request import TranscriptionRequest
 from .server_api import check_server, probe_server
 from .settings import NONE, AgentSettings, ModelChoice, parse_choice
 from .speech_model import check_model
+from .tts_models import check_tts
 
 LOW_DISK_BYTES = 500 * 10**6
 MIN_SECRET_BYTES = 32
@@ -79,6 +82,7 @@ async def examine() -> list[Finding]:
         ("speech model", lambda: _model(settings)),
         ("speech limits", lambda: _limits(settings)),
         ("notes", lambda: _notes(settings)),
+        ("answers", lambda: _answers(settings)),
         ("data folder", lambda: _folder(meter)),
         ("store", store),
         ("webhooks", webhooks),
@@ -94,7 +98,8 @@ async def check_worker(settings: AgentSettings) -> None:
 
     Raises:
         DispatchError: LiveKit's URL or keys are missing, the server is not there or refuses them.
-        SettingsError: no such STT or LLM provider, or no key for it; or notes that cannot be.
+        SettingsError: no such STT, LLM or TTS provider, or no key for it; or notes or answers that
+            cannot be.
         SpeechModelError: there is no such embedded model.
         MeteringError: a setting of the meter, its plan, the rate file, TALLYROOM_STT_LIMITS, or
             whom to tell by webhook, cannot be used.
@@ -111,6 +116,9 @@ async def check_worker(settings: AgentSettings) -> None:
     limits_in_force(settings)
     check_llm(settings)
     check_notes(settings)
+    check_tts(settings)
+    answers_prices(settings)
+    load_tool_servers(settings.mcp_servers)
     await probe_server(settings)
 
 
@@ -158,6 +166,19 @@ async def _limits(settings: AgentSettings) -> str:
     found = limits_in_force(settings).items()
     known = [f"{provider}: {limits}" for provider, limits in found]
     return ", ".join(known) or "none known; TALLYROOM_STT_LIMITS can set them"
+
+
+async def _answers(settings: AgentSettings) -> str:
+    check_tts(settings)
+    answers_prices(settings)
+    if settings.llm == NONE:
+        return "none; TALLYROOM_LLM is none"
+    spoken = "no voice" if settings.tts == NONE else f"aloud by {settings.tts}"
+    ceiling = settings.answers_max_cost
+    limit = f", for at most {ceiling} a meeting" if ceiling else ""
+    servers = load_tool_servers(settings.mcp_servers)
+    tools = "".join(f", may ask {one.name}: {', '.join(one.tools)}" for one in servers)
+    return f"by {settings.llm}, {spoken}{limit}{tools}"
 
 
 async def _notes(settings: AgentSettings) -> str:

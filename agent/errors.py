@@ -9,7 +9,8 @@
     |-- RecordingError        LiveKit Egress is not there, or does not record
     |-- ModerationError       the hook that is to moderate cannot be found
     |-- LanguageModelError    an LLM that did not answer
-    `-- NotesError            notes that are not there, or that cannot be made or read
+    |-- NotesError            notes that are not there, or that cannot be made or read
+    `-- AnswersError          the questions and answers of a meeting cannot be written or read
 
 A job request is declined on `DispatchError`, the command line exits with 1 on any of them.
 Messages name the offending value and what to do about it.
@@ -69,3 +70,7 @@ class LanguageModelError(TranscriberError):
 
 class NotesError(TranscriberError):
     """Notes are not there, or cannot be made, written or read."""
+
+
+class AnswersError(TranscriberError):
+    """The questions and answers of a meeting cannot be written or read."""

@@ -6,6 +6,8 @@ from livekit.agents import JobContext
 
 from metering import JobMeter, RequestPrices, WebhookEvent
 
+from .answers.opening import assistant
+from .answers.plan import plan_answers
 from .chat import Chat
 from .manners.notice import Notice, notice_of
 from .manners.opt_out import has_opted_out
@@ -28,6 +30,7 @@ def observers(
     request: TranscriptionRequest,
     meter: JobMeter,
     notes_prices: RequestPrices | None = None,
+    answers_prices: RequestPrices | None = None,
 ) -> list[MeetingObserver]:
     """What takes part in a meeting besides captions and transcript, in the order they are told.
 
@@ -56,6 +59,12 @@ def observers(
     )
     if plan := plan_notes(settings, request):
         chosen.append(note_taker(settings, plan, meter, notes_prices, told=_announce_to(meter)))
+    if answered := plan_answers(settings, request):
+        chosen.append(
+            assistant(
+                settings, answered, meter, answers_prices, room=ctx.room, chat=chat, now=meter.now
+            )
+        )
     return chosen
 
 

@@ -32,6 +32,16 @@ class MeetingObserver:
         It comes before the words are on disk, and once for each time that they become final.
         """
 
+    def on_speech(self, speaker: str) -> None:
+        """Somebody begins to speak, or goes on: before there are any words. Never wait here."""
+
+    def is_own_voice(self, segment: Segment) -> bool:
+        """Whether these words are what the transcriber says aloud, heard by somebody's microphone.
+
+        Asked before anybody is told of them. They are nobody's, and in no transcript then.
+        """
+        return False
+
     async def on_end(self) -> None:
         """All has been heard and the transcript's files are written; the room is still there.
 
@@ -61,6 +71,24 @@ class Observers:
                 observer.on_segment(segment)
             except Exception as error:
                 _log(observer, error)
+
+    def on_speech(self, speaker: str) -> None:
+        """Tell each, in their order."""
+        for observer in self._observers:
+            try:
+                observer.on_speech(speaker)
+            except Exception as error:
+                _log(observer, error)
+
+    def is_own_voice(self, segment: Segment) -> bool:
+        """Whether one of them knows the words as the transcriber's own."""
+        for observer in self._observers:
+            try:
+                if observer.is_own_voice(segment):
+                    return True
+            except Exception as error:
+                _log(observer, error)
+        return False
 
     async def on_end(self) -> None:
         """Tell each, in their order."""

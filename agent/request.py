@@ -93,8 +93,10 @@ class TranscriptionRequest(BaseModel):
     what the worker has, false for nothing. `record` has LiveKit Egress record the room, or each
     microphone. `send_audio` is as the worker has it where it is not given. `notes` names a
     template, or says whether there are to be any; None leaves that to the worker. They are in
-    `notes_language`, or else in the meeting's. `leave_after_minutes` ends the job that long after
-    it joined, `leave_when_alone_seconds` that long after the last person left.
+    `notes_language`, or else in the meeting's. `answers` says whether questions are answered; None
+    leaves that to the worker. With `voice` they can be asked aloud, and are answered so.
+    `leave_after_minutes` ends the job that long after it joined, `leave_when_alone_seconds` that
+    long after the last person left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -116,6 +118,8 @@ class TranscriptionRequest(BaseModel):
     transcript_formats: tuple[TranscriptFormat, ...] = tuple(TranscriptFormat)
     notes: StrictBool | StrictStr | None = None
     notes_language: Language | None = None
+    answers: StrictBool | None = None
+    voice: StrictBool = False
     leave_after_minutes: (
         Annotated[float, Field(gt=0, le=LONGEST_MINUTES, allow_inf_nan=False)] | None
     ) = None

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from livekit import rtc
@@ -205,6 +206,7 @@ class TranscriptionSession:
             on_segment=self._on_segment,
             on_interim=self._on_interim,
             on_gap=self._on_gap,
+            on_speech=lambda: self._observers.on_speech(identity),
             on_end=listening.close,
             attribute=lambda: self._meter.attribute(participant=identity, purpose=PURPOSE),
         )
@@ -280,9 +282,12 @@ class TranscriptionSession:
 
     async def _on_segment(self, segment: Segment) -> None:
         """At once to the room and to the disk: neither waits for the other."""
-        self._observers.on_segment(
-            self._transcript.on_clock(segment) if self._transcript else segment
-        )
+        on_clock = self._transcript.on_clock(segment) if self._transcript else segment
+        if self._observers.is_own_voice(on_clock):
+            # What it has had of a caption until now is taken back.
+            await self._caption(replace(segment, text=""), final=True)
+            return
+        self._observers.on_segment(on_clock)
         await asyncio.gather(self._caption(segment, final=True), self._write_down(segment))
 
     def _on_gap(self, gap: Gap) -> None:

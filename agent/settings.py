@@ -85,6 +85,10 @@ class AgentSettings(BaseSettings):
     moderation: str = ""
     llm: str = NONE
     tts: str = NONE
+    tts_voice: str = ""
+    answers: bool = True
+    mcp_servers: Path | None = None
+    answers_max_cost: Decimal | None = Field(default=None, gt=0, allow_inf_nan=False)
     notes: str = "minutes"
     notes_templates: Path | None = None
     notes_max_cost: Decimal | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -156,6 +160,15 @@ class AgentSettings(BaseSettings):
             SettingsError: it has not two parts.
         """
         return None if self.llm == NONE else parse_choice("TALLYROOM_LLM", self.llm)
+
+    @property
+    def tts_choice(self) -> ModelChoice | None:
+        """As set; None where nothing is to be said aloud.
+
+        Raises:
+            SettingsError: it has not two parts.
+        """
+        return None if self.tts == NONE else parse_choice("TALLYROOM_TTS", self.tts)
 
     @property
     def transcripts_path(self) -> Path:

@@ -146,6 +146,16 @@ def _entry(kind: Kind, usage: RecordUsage) -> Entry:
 
 def _answer(usage: RecordUsage, answers: list[Entry]) -> Entry:
     """The answer that a request was for: one that was kept, or what began just before it."""
+    kept = [
+        entry
+        for entry in answers
+        if entry.text is not None
+        and usage.participant in (None, entry.participant)
+        and entry.started_at - PRE_ROLL <= usage.started_at <= entry.ended_at
+    ]
+    if kept:
+        # Questions wait for each other: what was made for one came before the next was begun.
+        return min(kept, key=lambda entry: entry.ended_at)
     for entry in reversed(answers):
         is_theirs = usage.participant in (None, entry.participant)
         if is_theirs and entry.started_at - PRE_ROLL <= usage.started_at <= (

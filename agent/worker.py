@@ -34,6 +34,8 @@ from metering import (
     streaming_terms,
 )
 
+from .answers.plan import answers_prices, plan_answers
+from .answers.tool_settings import load_tool_servers
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
@@ -43,16 +45,17 @@ from .load import load_function
 from .meeting_parts import observers
 from .moderation import load_hook
 from .notes.plan import plan_notes, prices_for_ceiling
+from .presence import DISPLAY_NAME
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
 from .retention import attach_retention
 from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
+from .tts_models import check_tts, tts_modules
 
 logger = logging.getLogger("tallyroom.agent")
 
-DISPLAY_NAME = "Transcriber"
 IDLE_PROCESSES = ServerEnvOption(dev_default=1, prod_default=2)
 """Each holds the embedded model in memory; the framework would keep one a core."""
 INITIALIZE_SECONDS = 60.0
@@ -70,6 +73,7 @@ _METER = "meter"
 _SESSION = "session"
 _WARM = "warm"
 _NOTES_PRICES = "notes prices"
+_ANSWERS_PRICES = "answers prices"
 
 
 class TranscriberServer(AgentServer):
@@ -90,13 +94,15 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     """The worker, ready to be run by LiveKit's command line.
 
     Raises:
-        SettingsError: the chosen STT or LLM cannot be had, or a ceiling not be kept.
+        SettingsError: the chosen STT, LLM or TTS cannot be had, or a ceiling not be kept.
         MeteringError: TALLYROOM_STT_LIMITS or the rates cannot be read.
         ModerationError: TALLYROOM_MODERATION names no hook.
     """
     if settings.moderation:
         load_hook(settings.moderation)
     check_llm(settings)
+    check_tts(settings)
+    load_tool_servers(settings.mcp_servers)
     idle = IDLE_PROCESSES if settings.idle_processes is None else settings.idle_processes
     for default in (_NO_TURN_DETECTION, _NO_LOOP_MONITOR):
         os.environ.setdefault(*default)
@@ -106,9 +112,10 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
             terms=_terms(settings),
             limits=limits_in_force(settings),
             notes_prices=prices_for_ceiling(settings),
+            answers_prices=answers_prices(settings),
         ),
         num_idle_processes=idle,
-        preload_modules=[*_PRELOADED, *provider_modules(settings), *llm_modules(settings)],
+        preload_modules=[*_PRELOADED, *provider_modules(settings), *_model_modules(settings)],
         initialize_process_timeout=INITIALIZE_SECONDS,
         load_fnc=load_function(),
         ws_url=settings.livekit_url or None,
@@ -132,6 +139,10 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
     return server
 
 
+def _model_modules(settings: AgentSettings) -> list[str]:
+    return [*dict.fromkeys([*llm_modules(settings), *tts_modules(settings)])]
+
+
 def _given(**options: Any) -> dict[str, Any]:
     """The options that are set; for the others the framework has defaults of its own."""
     return {name: value for name, value in options.items() if value is not None}
@@ -149,13 +160,15 @@ def prewarm(
     terms: Mapping[ModelChoice, StreamingTerms],
     limits: Mapping[str, StreamLimits] | None = None,
     notes_prices: RequestPrices | None = None,
+    answers_prices: RequestPrices | None = None,
 ) -> None:
     """Load the speech model, once a process. A process that cannot load it says so at each job."""
     process.userdata[_NOTES_PRICES] = notes_prices
+    process.userdata[_ANSWERS_PRICES] = answers_prices
     try:
         settings = AgentSettings.load()
         process.userdata[_WARM] = warm_up(settings, terms, limits)
-        for module in llm_modules(settings):
+        for module in _model_modules(settings):
             importlib.import_module(module)
     except TranscriberError as error:
         logger.error("the speech model is not loaded: %s", error)
@@ -168,6 +181,7 @@ async def on_request(request: JobRequest) -> None:
         asked = TranscriptionRequest.parse(request.job.metadata)
         check_request(settings, asked)
         plan_notes(settings, asked)
+        plan_answers(settings, asked)
     except (DispatchError, SettingsError) as error:
         logger.warning("declined: %s", error, extra={"job_id": request.id})
         # Whoever has asked is waiting for the answer; the record can wait for the disk.
@@ -226,7 +240,12 @@ async def entrypoint(ctx: JobContext) -> None:
             meter,
             settings.transcripts_path,
             observers=observers(
-                ctx, settings, request, meter, ctx.proc.userdata.get(_NOTES_PRICES)
+                ctx,
+                settings,
+                request,
+                meter,
+                ctx.proc.userdata.get(_NOTES_PRICES),
+                ctx.proc.userdata.get(_ANSWERS_PRICES),
             ),
         )
         ctx.proc.userdata[_SESSION] = session

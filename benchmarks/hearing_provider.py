@@ -191,9 +191,7 @@ class _HearingServer(DeepgramServer):
         self._marks = itertools.count(1)
 
     @override
-    def conversation(  # type: ignore[override]
-        self, socket: web.WebSocketResponse, billed: BilledConnection
-    ) -> Conversation:
+    def conversation(self, socket: web.WebSocketResponse, billed: BilledConnection) -> Conversation:
         hearing = _Hearing(socket, billed, self._silero.detector(), self._marks)
         self.heard.append(hearing)
         return hearing

@@ -21,9 +21,10 @@ from metering.pricing.loading import load_card
 from metering.record import CostRecord
 from metering.usage import format_decimal, format_stamp
 
+from ..answers.kept import read_answers
 from ..rendering import clock, one_line
 from ..settings import AgentSettings
-from ..timeline import Cost, Entry, Kind
+from ..timeline import Answered, Cost, Entry, Kind
 from ..timeline import timeline as put_together
 from ..transcript import read_transcript, transcript_folder, transcript_folders
 from .app import app, attempt
@@ -40,7 +41,11 @@ def timeline(job: Job, as_json: AsJson = False) -> None:
         transcripts = AgentSettings.load().transcripts_path
         is_kept = transcripts / job in transcript_folders(transcripts)
         transcript = read_transcript(transcript_folder(transcripts, job)) if is_kept else None
-        return record, is_kept, *put_together(costs, transcript)
+        answered = [
+            Answered(one.participant, one.name, one.answer, one.asked_at, one.answered_at)
+            for one in (read_answers(transcript_folder(transcripts, job)) if is_kept else ())
+        ]
+        return record, is_kept, *put_together(costs, transcript, answered)
 
     record, is_kept, entries, rest = attempt(work)
     if as_json:

@@ -68,8 +68,8 @@ class Listener:
 
     `now` is the meeting's clock in seconds. `attribute` opens the context in which an STT stream is
     made, so that its usage has the speaker's name on it. Without a `gate` everything is sent.
-    `on_gap` is told of what was captured and can no longer be heard, `on_end` that nothing more is
-    captured.
+    `on_gap` is told of what was captured and can no longer be heard, `on_speech` that a stretch of
+    speech begins, `on_end` that nothing more is captured.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Listener:
         on_segment: Callable[[Segment], Awaitable[None]],
         on_interim: Callable[[Interim], Awaitable[None]],
         on_gap: Callable[[Gap], None] = lambda gap: None,
+        on_speech: Callable[[], None] = lambda: None,
         on_end: Callable[[], None] = lambda: None,
         gate: Gate | None = None,
         allowance: AudioAllowance | None = None,
@@ -94,7 +95,9 @@ class Listener:
         self._on_segment = on_segment
         self._on_interim = on_interim
         self._on_gap = on_gap
+        self._on_speech = on_speech
         self._on_end = on_end
+        self._is_speaking = False
         self._gate = gate
         self._allowance = allowance
         self._attribute = attribute
@@ -212,7 +215,12 @@ class Listener:
 
     def _pass_on(self, passed: Passed) -> None:
         if passed.captured:
+            if not self._is_speaking:
+                self._on_speech()
+            self._is_speaking = True
             self._send(passed.captured)
+        if passed.ended:
+            self._is_speaking = False
         if passed.ended and self._take:
             self._take.pause()
             self._close_later(self._take)
@@ -229,7 +237,9 @@ class Listener:
         self._keep_open()
         if self._take and self._take in self._running.values() and self._take.resume():
             return self._take
-        words = _Words(self._speaker, self._now, self._on_segment, self._on_interim)
+        # A gate has known of speech before, and what an STT says of it may be late.
+        began = (lambda: None) if self._gate else self._on_speech
+        words = _Words(self._speaker, self._now, self._on_segment, self._on_interim, began)
         self._take = take = Take(
             self._recognisers,
             Backlog(self._kept_seconds, allowance=self._allowance, on_lost=self._lost),
@@ -330,11 +340,13 @@ class _Words:
         now: Callable[[], float],
         on_segment: Callable[[Segment], Awaitable[None]],
         on_interim: Callable[[Interim], Awaitable[None]],
+        on_speech: Callable[[], None],
     ) -> None:
         self._speaker = speaker
         self._now = now
         self._on_segment = on_segment
         self._on_interim = on_interim
+        self._on_speech = on_speech
         self._segment_id = _new_segment_id()
         self._is_shown = False
         self._speaking_since: float | None = None
@@ -347,6 +359,7 @@ class _Words:
             self._timeline = timeline
             self._voice = self._speaker.voices.of_connection()
         if event.type is stt.SpeechEventType.START_OF_SPEECH:
+            self._on_speech()
             self._speaking_since = self._speaking_since or self._now()
         said = event.alternatives[0] if event.alternatives else None
         if said is None or not said.text.strip():
@@ -354,6 +367,7 @@ class _Words:
                 await self.withdraw()
             return
         if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
+            self._on_speech()
             self._speaking_since = self._speaking_since or self._now()
             self._is_shown = True
             await self._show(said.text, self._segment_id)

@@ -8,9 +8,11 @@ for `language=multi` each alternative its `languages`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from aiohttp import web
 from typing_extensions import override
 
 from .server import Fault
@@ -34,11 +36,15 @@ class _Listening(Conversation):
             )
         return bool(kind == "CloseStream")
 
+    def words(self, heard: float) -> str:
+        """What so many seconds of speech were."""
+        return f"heard {heard:.2f} seconds"
+
     async def _final(self) -> None:
         if not (heard := self.billed.heard()):
             return
         end = float(self.billed.audio_seconds)
-        start, text = max(0.0, end - heard), f"heard {heard:.2f} seconds"
+        start, text = max(0.0, end - heard), self.words(heard)
         word: dict[str, Any] = {"word": text, "punctuated_word": text, "start": start, "end": end}
         if self.billed.query.get("diarize", "").lower() == "true":
             word["speaker"] = self.billed.turn
@@ -84,7 +90,7 @@ class DeepgramServer(SpeechServer):
     """Deepgram on loopback; `connections` is its bill."""
 
     path = "/v1/listen"
-    conversation = _Listening
+    conversation: Callable[[web.WebSocketResponse, BilledConnection], Conversation] = _Listening
 
     def __init__(self, *, api_key: str = "dg-key") -> None:
         super().__init__(api_key=api_key)
@@ -111,3 +117,27 @@ class EndpointingDeepgramServer(DeepgramServer):
     """The same for an agent, which waits for no `Finalize` before it answers."""
 
     conversation = _Endpointing
+
+
+class _Scripted(_Listening):
+    def __init__(
+        self, socket: web.WebSocketResponse, billed: BilledConnection, script: deque[str]
+    ) -> None:
+        super().__init__(socket, billed)
+        self._script = script
+
+    @override
+    def words(self, heard: float) -> str:
+        return self._script.popleft() if self._script else super().words(heard)
+
+
+class ScriptedDeepgramServer(DeepgramServer):
+    """The same, hearing what `script` says that was said, one after the other."""
+
+    def __init__(self, *, api_key: str = "dg-key") -> None:
+        super().__init__(api_key=api_key)
+        self.script: deque[str] = deque()
+
+    @override
+    def conversation(self, socket: web.WebSocketResponse, billed: BilledConnection) -> Conversation:
+        return _Scripted(socket, billed, self.script)

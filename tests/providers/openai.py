@@ -66,6 +66,8 @@ class OpenAIServer(ProviderServer):
         self.pause_seconds = 0.0
         """Between two words of a reply."""
         self.hang_before_usage: asyncio.Event | None = None
+        self.word_sound = b"\x00\x10" * 2400
+        """What each word sounds like, as raw PCM at 24 kHz: a tenth of a second."""
         self.calls_a_tool = False
         """Whether a streamed reply calls one, offered or not."""
         self.completions: list[BilledCompletion] = []
@@ -163,10 +165,9 @@ class OpenAIServer(ProviderServer):
         await self.delay(fault)
         response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
         await response.prepare(request)
-        # A tenth of a second of sound for each word, as raw PCM at 24 kHz.
         with contextlib.suppress(ConnectionError):
             for number, _ in enumerate(asked["input"].split(), start=1):
-                await response.write(b"\x00\x10" * 2400)
+                await response.write(self.word_sound)
                 if fault.breaks_at(number):
                     fault.break_off(request)
                     break

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from agent.answers.kept import keep
+from agent.answers.question import Exchange, Status
 from agent.cli import app
 from agent.notes.document import (
     Citation,
@@ -79,6 +81,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     called("correct", "AJ_1", "SG_1", "Swordfishes.", "--by", "bob")
     called("correct", "AJ_1", "SG_2", "Thanks Zora. Quince.", "--by", "zora-7")
     keep_notes(folder / "transcripts" / "AJ_1", "Swordfish was agreed", "zora-7", "Zora Quill")
+    keep_answer(folder / "transcripts" / "AJ_1", "What of the swordfish?", "bob", "Swordfish.")
+    keep_answer(folder / "transcripts" / "AJ_2", "Whose plums?", "bob", "Those of ZORA QUILL.")
     # Of a meeting that she was not in, where somebody has named her.
     keep_notes(folder / "transcripts" / "AJ_2", "Plums are for ZORA QUILL", "bob", "Bob")
     called("search", "Swordfishes")
@@ -152,6 +156,20 @@ def keep_notes(folder: Path, text: str, speaker: str, name: str) -> None:
     write_notes(folder, notes, render_notes(notes))
 
 
+def keep_answer(folder: Path, question: str, participant: str, answer: str) -> None:
+    exchange = Exchange(
+        participant=participant,
+        name="Bob",
+        question=question,
+        is_aloud=False,
+        asked_at=OLD,
+        answered_at=OLD,
+        status=Status.ANSWERED,
+        answer=answer,
+    )
+    keep(folder, exchange)
+
+
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
@@ -202,6 +220,8 @@ def test_what_is_looked_for_is_there_before(data: Path) -> None:
     ):
         assert name in everywhere
     assert any(name.startswith("data/outbox/webhook/") for name in everywhere)
+    assert "data/transcripts/AJ_1/answers.jsonl" in holding(data, "Swordfish")
+    assert "data/transcripts/AJ_2/answers.jsonl" in everywhere
     assert "data/search.sqlite3" in holding(data, "Swordfishes")
     assert "data/transcripts/AJ_1/corrections.jsonl" in holding(data, "Swordfishes")
     for name in ("notes.json", "notes.md"):
@@ -231,6 +251,7 @@ def test_a_person(data: Path) -> None:
     assert heard["segments"][1]["correction"]["by"] == "forgotten"
     for job_id in ("AJ_1", "AJ_2"):
         assert list((data / "transcripts" / job_id).glob("*notes*")) == []
+        assert not (data / "transcripts" / job_id / "answers.jsonl").exists()
     why = "no notes of job 'AJ_1'; `tallyroom notes AJ_1 --again` makes them"
     assert why in call("notes", "AJ_1").stderr
     assert called("transcript", "AJ_2", "--format", "txt") == (

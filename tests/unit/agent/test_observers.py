@@ -24,6 +24,9 @@ class Seeing(MeetingObserver):
     def on_segment(self, segment: Segment) -> None:
         self.seen.append(segment)
 
+    def on_speech(self, speaker: str) -> None:
+        self.seen.append(speaker)
+
     async def on_end(self) -> None:
         self.seen.append("end")
 
@@ -35,8 +38,25 @@ class Failing(MeetingObserver):
     def on_segment(self, segment: Segment) -> None:
         raise RuntimeError(segment.text)
 
+    def on_speech(self, speaker: str) -> None:
+        raise RuntimeError(speaker)
+
+    def is_own_voice(self, segment: Segment) -> bool:
+        raise RuntimeError(segment.text)
+
     async def on_end(self) -> None:
         raise RuntimeError("what Alice said")
+
+
+class Speaking(MeetingObserver):
+    def is_own_voice(self, segment: Segment) -> bool:
+        return segment.text == "ours"
+
+
+def test_words_are_ours_where_one_of_them_says_so() -> None:
+    observers = Observers([MeetingObserver(), Failing(), Speaking()])
+    assert observers.is_own_voice(segment(text="ours"))
+    assert not observers.is_own_voice(segment(text="theirs"))
 
 
 async def test_who_fails_is_logged_without_words_and_costs_the_others_nothing(
@@ -48,8 +68,9 @@ async def test_who_fails_is_logged_without_words_and_costs_the_others_nothing(
     with caplog.at_level(logging.DEBUG):
         await observers.on_start(MEETING, [said])
         observers.on_segment(said)
+        observers.on_speech("alice")
         await observers.on_end()
-    assert before.seen == after.seen == [(MEETING, (said,)), said, "end"]
+    assert before.seen == after.seen == [(MEETING, (said,)), said, "alice", "end"]
     assert [record.getMessage() for record in caplog.records] == [
         "Failing failed: RuntimeError"
-    ] * 3
+    ] * 4

@@ -35,6 +35,8 @@ CONTRACT = {
     "record",
     "notes",
     "notes_language",
+    "answers",
+    "voice",
 }
 
 
@@ -72,6 +74,8 @@ def test_nothing_asks_for_the_defaults(metadata: str) -> None:
         "send_audio": None,
         "notes": None,
         "notes_language": None,
+        "answers": None,
+        "voice": False,
     }
 
 

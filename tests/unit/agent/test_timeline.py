@@ -202,6 +202,25 @@ def test_an_answer_that_was_kept_has_its_words() -> None:
     assert answer.ended_at == kept.answered_at
 
 
+def test_questions_that_waited_for_each_other_have_each_their_own_costs() -> None:
+    """Asked one right after the other, answered one after the other."""
+    kept = [
+        Answered("bob", "Bob", text, BEGAN + timedelta(seconds=at), BEGAN + timedelta(seconds=end))
+        for text, at, end in (("one", 30.0, 33.0), ("two", 30.2, 36.0), ("three", 30.4, 39.0))
+    ]
+    asks = [
+        one
+        for number, start in enumerate((31, 34, 37))
+        for one in asked("answers", start, start + 1, f"r{number}", by="bob")
+    ]
+    found = told(asks, answered=kept)
+    assert [(one.text, len(one.costs)) for one in found.entries] == [
+        ("one", 1),
+        ("two", 1),
+        ("three", 1),
+    ]
+
+
 times = st.floats(0, 300, allow_nan=False).map(lambda one: round(one, 3))
 people = st.sampled_from(["alice", "bob", "person_1", None])
 

@@ -11,6 +11,7 @@ import pytest
 
 from agent.listening import take as take_module
 from agent.listening.backlog import AudioAllowance
+from agent.listening.gate import Captured, Passed
 from agent.listening.listener import Interim, Listener, Speaker
 from agent.listening.recognisers import Recogniser, Recognisers
 from agent.segments import Gap, Segment
@@ -173,6 +174,45 @@ async def test_an_interim_and_its_final_are_one_segment(hear: Hear) -> None:
     assert one == Interim(final.segment_id, "alice", "TR_alice", "good")
     assert two.segment_id == final.segment_id
     assert three.segment_id != final.segment_id
+
+
+class OpenGate:
+    """Lets everything through; what is said ends with a mute."""
+
+    is_open = True
+
+    def push(self, captured: Captured) -> Passed:
+        return Passed([captured])
+
+    def cut(self) -> Passed:
+        return Passed(ended=True)
+
+
+async def test_with_a_gate_each_stretch_begins_once_and_before_any_words(hear: Hear) -> None:
+    begun: list[str] = []
+    hearing = hear(gate=OpenGate(), on_speech=lambda: begun.append("speech"))
+    hearing.speak(1)
+    assert begun == ["speech"]
+    hearing.speak(2, 3)
+    stream = await hearing.engine.next_stream()
+    stream.say("good", final=False)
+    await hearing.interim()
+    assert begun == ["speech"]
+    hearing.listener.mute()
+    hearing.speak(4)
+    assert begun == ["speech"] * 2
+
+
+async def test_without_a_gate_speech_begins_when_the_stt_says_so(hear: Hear) -> None:
+    begun: list[str] = []
+    hearing = hear(on_speech=lambda: begun.append("speech"))
+    stream = await hearing.engine.next_stream()
+    stream.say("good", final=False)
+    await hearing.interim()
+    assert begun == ["speech"]
+    stream.say("Good morning.", 0.0, 1.0)
+    await hearing.segment()
+    assert begun == ["speech"]
 
 
 @pytest.mark.parametrize("sign", ["an empty final", "the end"])

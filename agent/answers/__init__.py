@@ -1,0 +1,1 @@
+"""Questions that are asked in a meeting, answered from what was said in it."""
