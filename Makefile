@@ -40,7 +40,7 @@ demo: server  ## hold a metered meeting and show its bill
 
 # Two at a time: meetings mostly wait. On two cores they take 10 minutes so, and 18 one by one.
 test: server focus  ## all tests, those against the real server included
-	@$(RUN) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(RUN) -m pytest -n 3 --dist loadgroup $(ARGS)
 
 test-unit: setup  ## the tests that need no server and no network
 	@$(RUN) -m pytest tests/unit $(ARGS)

@@ -191,6 +191,8 @@ async def test_doctor_finds_nothing_to_do(tallyroom: Tallyroom) -> None:
         "data folder",
         "store",
         "webhooks",
+        "notes",
+        "answers",
     }
 
 

@@ -133,7 +133,7 @@ async def test_a_hook_gets_every_final_segment_and_flags_beside_the_transcript(
     livekit_server: LocalServer, room_name: str, tmp_path: Path
 ) -> None:
     settings = {
-        "TALLYROOM_MODERATION": "examples.moderation:moderate",
+        "TALLYROOM_MODERATION": "examples.hooks.moderation:moderate",
         "FLAGGED_WORDS": "respectable,bitcoin",
     }
     async with own_worker(livekit_server, tmp_path, settings) as worker:

@@ -12,7 +12,7 @@ import pytest
 from agent.errors import ModerationError
 from agent.moderation import MODERATION, Flag, Moderate, Moderation, load_hook
 from agent.segments import Meeting, Segment
-from examples import moderation as example
+from examples.hooks import moderation as example
 
 MEETING = Meeting(
     job_id="AJ_1",
@@ -90,7 +90,7 @@ def not_async() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["nothing", "no.such.module:hook", "examples.moderation:nobody", f"{__name__}:not_async"],
+    ["nothing", "no.such.module:hook", "examples.hooks.moderation:nobody", f"{__name__}:not_async"],
 )
 def test_a_hook_that_is_none_is_refused_by_name(name: str) -> None:
     with pytest.raises(ModerationError, match="TALLYROOM_MODERATION="):
@@ -98,4 +98,4 @@ def test_a_hook_that_is_none_is_refused_by_name(name: str) -> None:
 
 
 def test_a_hook_is_found() -> None:
-    assert load_hook("examples.moderation:moderate") is example.moderate
+    assert load_hook("examples.hooks.moderation:moderate") is example.moderate

@@ -1,6 +1,6 @@
 """A moderation hook: flags what has a word of a list in it.
 
-    export TALLYROOM_MODERATION=examples.moderation:moderate FLAGGED_WORDS=secret,confidential
+    export TALLYROOM_MODERATION=examples.hooks.moderation:moderate FLAGGED_WORDS=secret,confidential
     tallyroom start
 
 A real one asks a service, such as OpenAI's moderation endpoint; what it raises or takes too long
