@@ -17,7 +17,8 @@ from livekit.agents import APIConnectOptions, APIError, APIStatusError, llm
 from metering import RequestTokens
 
 from .errors import LanguageModelError
-from .language_models import RequestMetering, is_on_the_wire, open_llm
+from .language_models import is_on_the_wire, open_llm
+from .request_providers import RequestMetering
 from .settings import AgentSettings, ModelChoice
 
 _ENVELOPE_BYTES = 1000

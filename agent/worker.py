@@ -39,7 +39,7 @@ from .answers.tool_settings import load_tool_servers
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
-from .language_models import check_llm, llm_modules
+from .language_models import check_llm
 from .limits import limits_in_force
 from .load import load_function
 from .meeting_parts import observers
@@ -49,10 +49,11 @@ from .presence import DISPLAY_NAME
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
 from .request import TranscriptionRequest
+from .request_providers import modules_of
 from .retention import attach_retention
 from .session import TranscriptionSession
 from .settings import AgentSettings, ModelChoice
-from .tts_models import check_tts, tts_modules
+from .tts_models import check_tts
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -140,7 +141,7 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
 
 
 def _model_modules(settings: AgentSettings) -> list[str]:
-    return [*dict.fromkeys([*llm_modules(settings), *tts_modules(settings)])]
+    return [*dict.fromkeys([*modules_of(settings.llm_choice), *modules_of(settings.tts_choice)])]
 
 
 def _given(**options: Any) -> dict[str, Any]:

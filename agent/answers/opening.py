@@ -12,9 +12,9 @@ from metering import RequestPrices
 from ..asking import LanguageModel
 from ..chat import Chat
 from ..errors import SettingsError
-from ..language_models import RequestMetering
 from ..notes.ceiling import Ceiling
 from ..presence import DISPLAY_NAME
+from ..request_providers import RequestMetering
 from ..settings import AgentSettings
 from ..tts_models import open_tts
 from .addressing import Names

@@ -18,7 +18,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, tts
 
-from ..language_models import RequestMetering
+from ..request_providers import RequestMetering
 from ..tts_models import OpenedVoice
 from .echo import Echo
 

@@ -16,8 +16,8 @@ from metering import RequestPrices
 
 from ..asking import LanguageModel
 from ..errors import NotesError
-from ..language_models import RequestMetering
 from ..observers import MeetingObserver
+from ..request_providers import RequestMetering
 from ..segments import Meeting, Segment
 from ..settings import AgentSettings
 from .ceiling import Ceiling

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from agent.errors import DispatchError, SettingsError
-from agent.language_models import check_llm, llm_modules, llm_prices
+from agent.language_models import check_llm, llm_prices
 from agent.notes.plan import check_notes, plan_notes, prices_for_ceiling
 from agent.request import TranscriptionRequest
+from agent.request_providers import modules_of
 from agent.settings import AgentSettings
 
 
@@ -38,7 +39,7 @@ def test_without_an_llm_there_are_none_and_no_error() -> None:
     assert planned(own, notes=False) is None
     check_llm(own)
     check_notes(own)
-    assert llm_modules(own) == []
+    assert modules_of(own.llm_choice) == []
     with pytest.raises(DispatchError, match="notes: this worker has no LLM"):
         planned(own, notes="minutes")
 
