@@ -134,8 +134,10 @@ def _add_unsettled(archive: ArchiveWriter, journals: Path) -> int:
         try:
             if lock := try_lock(path):
                 with lock:
-                    archive.add(f"{JOURNALS}/{path.name}", lock, os.fstat(lock.fileno()).st_size)
-                added += 1
+                    # A run that has only just made its file has nothing in it yet.
+                    if size := os.fstat(lock.fileno()).st_size:
+                        archive.add(f"{JOURNALS}/{path.name}", lock, size)
+                        added += 1
                 continue
             with path.open("rb") as file:
                 # A living run's last line may be half written; one without a line has no head yet.

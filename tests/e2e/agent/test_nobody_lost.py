@@ -32,6 +32,7 @@ def deepgram_settings(deepgram: EndpointingDeepgramServer) -> dict[str, str]:
     return {"DEEPGRAM_API_KEY": deepgram.api_key, "DEEPGRAM_BASE_URL": deepgram.origin}
 
 
+@pytest.mark.crowd
 @pytest.mark.timeout(240)
 async def test_fifty_people_in_one_room(
     livekit_server: LocalServer, room_name: str, tmp_path: Path
@@ -72,6 +73,7 @@ async def _take_the_floor(person: Speaker) -> None:
     await person.unpublish(microphone)
 
 
+@pytest.mark.crowd
 @pytest.mark.timeout(240)
 async def test_many_rooms_on_one_worker(
     livekit_server: LocalServer, room_name: str, tmp_path: Path
@@ -132,6 +134,7 @@ async def test_a_server_that_restarts_finds_everyone_still_heard(
     )
 
 
+@pytest.mark.crowd
 @pytest.mark.timeout(240)
 async def test_a_network_that_is_gone_for_half_a_minute(room_name: str, tmp_path: Path) -> None:
     try:

@@ -38,7 +38,9 @@ async def hold(tallyroom: Tallyroom, server: LocalServer, room: str) -> tuple[st
 
 
 async def _heard(person: Speaker) -> None:
-    await person.wait_for_final(matching=lambda one: one.sender_identity == person.identity)
+    await person.wait_for_final(
+        matching=lambda one: one.sender_identity == person.identity, timeout=40
+    )
 
 
 async def test_each_in_their_language_and_the_features_on_the_bill(
