@@ -226,6 +226,14 @@ class Person:
         except PlaywrightTimeout:
             raise TimeoutError(f"the chat shows {await self.page.evaluate(_MESSAGES)}") from None
 
+    async def until_message(self, begins: str) -> str:
+        """Wait until the chat shows a message that begins so; returns it."""
+        await self.page.wait_for_function(
+            f"(begins) => {_MESSAGES}.some(([, text]) => text.startsWith(begins))", arg=begins
+        )
+        found: list[list[str]] = await self.page.evaluate(_MESSAGES)
+        return next(text for _, text in found if text.startswith(begins))
+
     async def shown(self) -> list[Line]:
         """The captions that can be read at this moment, from top to bottom."""
         found = await self.page.eval_on_selector_all(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,36 +15,13 @@ from agent.answers.wording import CANNOT_SPEAK, NOT_SAID, TOO_MANY
 from demo.clips import SAMPLE_RATE, load_clip
 from demo.server import LocalServer
 from demo.speaker import Speaker
+from tests.e2e.agent.answering import BUDGET, say, settings
 from tests.e2e.agent.conftest import Tallyroom, own_worker
 from tests.hearing import Hearing
 from tests.providers.answer_maker import OBEYED, AnswerMaker, tone
 from tests.providers.deepgram import ScriptedDeepgramServer
 from tests.providers.server import NO_FAULT, Fault
 from tests.waiting import until
-
-BUDGET = "We decided that the budget for the oven is 40,000 euros."
-
-
-def settings(llm: AnswerMaker, deepgram: ScriptedDeepgramServer) -> Mapping[str, str]:
-    return {
-        "TALLYROOM_STT": "deepgram/nova-3",
-        "DEEPGRAM_API_KEY": deepgram.api_key,
-        "DEEPGRAM_BASE_URL": deepgram.origin,
-        "TALLYROOM_LLM": "openai/gpt-4.1-mini",
-        "TALLYROOM_TTS": "openai/tts-1",
-        "TALLYROOM_NOTES": "none",
-        "OPENAI_API_KEY": "key",
-        "OPENAI_BASE_URL": f"{llm.origin}/v1",
-    }
-
-
-async def say(speaker: Speaker, deepgram: ScriptedDeepgramServer, text: str) -> None:
-    """Speak for a moment; what is heard is the text."""
-    deepgram.script.append(text)
-    said = len(speaker.finals())
-    await speaker.say("austen_0890")
-    await speaker.silence(1.0)
-    await speaker.wait_for_final(said + 1)
 
 
 def answers_of(tallyroom: Tallyroom, job_id: str) -> list[dict[str, Any]]:

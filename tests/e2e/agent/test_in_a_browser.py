@@ -10,8 +10,12 @@ import pytest
 import pytest_asyncio
 
 from demo.server import LocalServer
+from demo.speaker import Speaker
 from tests.browser import Chromium, Line, NoBrowser, Person, chromium
-from tests.e2e.agent.conftest import Tallyroom
+from tests.e2e.agent.answering import BUDGET, say, settings
+from tests.e2e.agent.conftest import Tallyroom, own_worker
+from tests.providers.answer_maker import AnswerMaker
+from tests.providers.deepgram import ScriptedDeepgramServer
 from tests.words import recognised, words
 
 WORDS_RECOGNISED = 0.85
@@ -136,6 +140,27 @@ async def test_the_chat_has_what_people_write_and_what_they_are_told(
     await alice.leave()
     await bob.leave()
     assert alice.errors == bob.errors == []
+
+
+async def test_an_answer_stands_in_the_chat_with_who_said_it(
+    livekit_server: LocalServer, browser: Chromium, room_name: str, tmp_path: Path
+) -> None:
+    async with AnswerMaker() as llm, ScriptedDeepgramServer() as deepgram:
+        data = tmp_path / "data"
+        async with own_worker(livekit_server, data, settings(llm, deepgram)) as worker:
+            bob = Speaker(livekit_server, room_name, "bob", name="Bob", hears=False)
+            alice = await browser.person(room_name, "Alice", microphone=False)
+            async with bob:
+                await alice.join()
+                await Tallyroom(worker, data).dispatch(room_name)
+                await say(bob, deepgram, BUDGET)
+                await alice.write("@transcriber what did we decide about the budget?")
+                answer = await alice.until_message("Alice: ")
+                await alice.page.screenshot(path=tmp_path / "answer.png")
+                await alice.leave()
+    assert "40,000 euros" in answer
+    assert answer.endswith(f"Bob] “{BUDGET}”")
+    assert alice.errors == []
 
 
 async def assert_written_down(tallyroom: Tallyroom, job_id: str, lines: list[Line]) -> None:
