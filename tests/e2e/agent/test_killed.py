@@ -14,6 +14,7 @@ from demo.speaker import Speaker
 from metering.journal import HEARTBEAT_SECONDS
 from tests.e2e.agent.conftest import Tallyroom, own_worker
 from tests.e2e.processes import job_process
+from tests.waiting import until
 
 # The heartbeat that never came, and a busy machine's delay in noticing anything.
 TOLERANCE_SECONDS = HEARTBEAT_SECONDS + 0.5
@@ -30,6 +31,9 @@ async def test_a_killed_job_is_settled_by_its_worker_as_recovered(
             await alice.say("austen_0890")
             await alice.silence(1.0)
             (caption,) = await alice.wait_for_final()
+            # Caption and disk do not wait for each other.
+            written = data / "transcripts" / job_id / "segments.jsonl"
+            await until(lambda: written.read_text("utf-8").endswith("\n"))
             os.kill(job_process(data), signal.SIGKILL)
             killed_at = datetime.now(UTC)
             recovered = await tallyroom.run("recover", "--json")
