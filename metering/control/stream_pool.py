@@ -65,8 +65,9 @@ def exchange(
 ) -> Answer:
     """Take in what a job says, in place, and answer it.
 
-    Whoever has waited longest comes first. A place that is free for another job is kept for it
-    until it asks again or is found to be dead: its stream is counted from when it can be opened.
+    Whoever has waited longest comes first; `held` is in the order of asking. A place that is free
+    for another job is kept for it until it asks again or is found to be dead: its stream is counted
+    from when it can be opened.
     """
     for one in held:
         leases[one.lease_id] = _as_said(leases.get(one.lease_id), holder, one, now)
@@ -83,7 +84,10 @@ def exchange(
     room_at_once = _room(limits.concurrent, sum(_is_open(one, now) for one in leases.values()))
     places = min(room_to_open, room_at_once, len(queue))
 
-    granted = tuple(lease.lease_id for lease in queue[:places] if lease.holder == holder)
+    # By its own order: how long a message took is in `asked_at`, and can turn two of one job round.
+    waits = {lease.lease_id for lease in queue if lease.holder == holder}
+    own_places = sum(lease.holder == holder for lease in queue[:places])
+    granted = tuple(one.lease_id for one in held if one.lease_id in waits)[:own_places]
     for lease_id in granted:
         leases[lease_id] = replace(leases[lease_id], opened_at=now)
     behind = [at for at, lease in enumerate(queue) if at >= places and lease.holder == holder]

@@ -67,6 +67,16 @@ def test_no_more_than_so_many_openings_in_the_window() -> None:
     assert pool.say("a", waits("a3", 62)).granted == ("a3",)
 
 
+def test_how_long_a_message_took_turns_nobody_of_one_job_round() -> None:
+    pool = Pool(StreamLimits(concurrent=1))
+    assert pool.say("a", waits("a1")).granted == ("a1",)
+    pool.now += 1.0
+    # It has come late: by then a2 had waited for longer than it says.
+    assert pool.say("a", is_open("a1"), waits("a2")).granted == ()
+    answer = pool.say("a", released("a1"), waits("a2", 0.3), waits("a3", 0.2))
+    assert answer.granted == ("a2",)
+
+
 def test_no_more_than_so_many_at_once() -> None:
     pool = Pool(StreamLimits(concurrent=2))
     answer = pool.say("a", waits("a1", 3), waits("a2", 2), waits("a3", 1))
