@@ -70,11 +70,8 @@ async def ship_forever() -> None:
 
     Returns at once where the store is a file of this machine: it would go with the journals.
     """
-    try:
-        if not MeterSettings.load().database_url:
-            return
-    except MeteringError:
-        return  # The sweep, beside this, says what is wrong with the settings.
+    if not _wanted(lambda settings: bool(settings.database_url)):
+        return
     shipping = await asyncio.to_thread(importlib.import_module, "metering.shipping")
 
     async def ship() -> None:
@@ -88,11 +85,8 @@ async def ship_forever() -> None:
 
 async def retain_forever() -> None:
     """Forget names whose time is over, each hour; where they are kept forever, return at once."""
-    try:
-        if MeterSettings.load().retention.is_forever:
-            return
-    except MeteringError:
-        return  # The sweep, beside this, says what is wrong with the settings.
+    if not _wanted(lambda settings: not settings.retention.is_forever):
+        return
     retaining = await asyncio.to_thread(importlib.import_module, "metering.upkeep.retain")
 
     async def retain() -> None:
@@ -110,6 +104,13 @@ async def deliver_forever() -> None:
     except MeteringError as error:
         health.failed(Operation.DELIVER)
         logger.error("no webhook is sent: %s", error)
+
+
+def _wanted(asks: Callable[[MeterSettings], bool]) -> bool:
+    try:
+        return asks(MeterSettings.load())
+    except MeteringError:
+        return False  # The sweep, beside this, says what is wrong with the settings.
 
 
 async def _repeat(
