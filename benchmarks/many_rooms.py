@@ -155,9 +155,9 @@ async def loads_told(port: int) -> AsyncIterator[list[float]]:
     told = [0.0]
 
     async def ask() -> None:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}/") as session:
             while True:
-                async with session.get(f"http://127.0.0.1:{port}/worker") as answer:
+                async with session.get("worker") as answer:
                     told.append(float((await answer.json()).get("worker_load", 0.0)))
                 await asyncio.sleep(_LOAD_EVERY_SECONDS)
 
