@@ -213,7 +213,6 @@ class Speaker:
         self._name = name or identity
         self._kind = kind
         self._attributes = dict(attributes or {})
-        self._hears = hears
         self._room: rtc.Room | None = None
         self._microphones: list[Microphone] = []
         self._readers: set[asyncio.Task[None]] = set()
