@@ -144,11 +144,6 @@ class Listener:
         self._pushed_at = captured.at
         self._pass_on(self._gate.push(captured))
 
-    @property
-    def is_hearing(self) -> bool:
-        """Whether an STT stream is open for it."""
-        return self._take is not None and self._take.is_open
-
     def mute(self) -> None:
         """The microphone is off: what was being said is over."""
         if self._gate and not self._ended.is_set():
