@@ -15,11 +15,10 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from aiohttp import web
@@ -29,7 +28,7 @@ from typing_extensions import override
 from agent.listening.loudness import level
 from agent.listening.speech_detector import WINDOW, SileroModel, SpeechDetector
 from demo.tied import tied_to_parent
-from tests.providers.deepgram import DeepgramServer
+from tests.providers.deepgram import DeepgramServer, Listening
 from tests.providers.speech import BilledConnection, Conversation
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,7 +84,7 @@ def marks_in(text: str) -> list[str]:
     return [word for word in text.split() if word.startswith(_MARK)]
 
 
-class _Hearing(Conversation):
+class _Hearing(Listening):
     def __init__(
         self,
         socket: web.WebSocketResponse,
@@ -130,27 +129,14 @@ class _Hearing(Conversation):
         elif self._spoken:
             self._pause += seconds
             if self._pause >= PAUSE_SECONDS:
-                await self._final()
+                await self.final()
 
     @property
     def _position(self) -> float:
         return self._judged / 2 / _RATE
 
     @override
-    async def answer(self, message: Mapping[str, Any]) -> bool:
-        kind = message["type"]
-        if kind in ("Finalize", "CloseStream"):
-            await self._final()
-        if kind == "CloseStream":
-            await self.say(
-                type="Metadata",
-                request_id=self.billed.request_id,
-                duration=float(self.billed.audio_seconds),
-                channels=1,
-            )
-        return bool(kind == "CloseStream")
-
-    async def _final(self) -> None:
+    async def final(self) -> None:
         if self._spoken:
             self.finals.append(Final(self._mark, time.monotonic()))
             await self._result(final=True)

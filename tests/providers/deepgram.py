@@ -21,12 +21,14 @@ from .speech import TURN_LANGUAGES, BilledConnection, Conversation, SpeechServer
 _PAUSE_SECONDS = 0.5
 
 
-class _Listening(Conversation):
+class Listening(Conversation):
+    """One connection: what it does when it is asked to come to an end, and its last words."""
+
     @override
     async def answer(self, message: Mapping[str, Any]) -> bool:
         kind = message["type"]
         if kind in ("Finalize", "CloseStream"):
-            await self._final()
+            await self.final()
         if kind == "CloseStream":
             await self.say(
                 type="Metadata",
@@ -40,7 +42,8 @@ class _Listening(Conversation):
         """What so many seconds of speech were."""
         return f"heard {heard:.2f} seconds"
 
-    async def _final(self) -> None:
+    async def final(self) -> None:
+        """Say what was heard since the last time, if anything was."""
         if not (heard := self.billed.heard()):
             return
         end = float(self.billed.audio_seconds)
@@ -73,7 +76,7 @@ class _Listening(Conversation):
         )
 
 
-class _Endpointing(_Listening):
+class _Endpointing(Listening):
     """Says what it has heard whenever there is a pause, as the real one does."""
 
     silent_bytes = 0
@@ -83,14 +86,14 @@ class _Endpointing(_Listening):
         await super().hear(audio)
         self.silent_bytes = 0 if is_speech(audio) else self.silent_bytes + len(audio)
         if self.silent_bytes >= _PAUSE_SECONDS * self.billed.bytes_per_second:
-            await self._final()
+            await self.final()
 
 
 class DeepgramServer(SpeechServer):
     """Deepgram on loopback; `connections` is its bill."""
 
     path = "/v1/listen"
-    conversation: Callable[[web.WebSocketResponse, BilledConnection], Conversation] = _Listening
+    conversation: Callable[[web.WebSocketResponse, BilledConnection], Conversation] = Listening
 
     def __init__(self, *, api_key: str = "dg-key") -> None:
         super().__init__(api_key=api_key)
@@ -119,7 +122,7 @@ class EndpointingDeepgramServer(DeepgramServer):
     conversation = _Endpointing
 
 
-class _Scripted(_Listening):
+class _Scripted(Listening):
     def __init__(
         self, socket: web.WebSocketResponse, billed: BilledConnection, script: deque[str]
     ) -> None:
