@@ -22,8 +22,8 @@ from metering.pricing.loading import load_card
 from metering.pricing.plans import find_plan, load_plans
 from metering.webhooks.endpoints import endpoints
 
-from .answers.plan import answers_prices
 from .answers.tool_settings import load_tool_servers
+from .ceiling import ceiling_prices
 from .errors import SettingsError, TranscriberError
 from .language_models import check_llm
 from .limits import limits_in_force
@@ -117,7 +117,7 @@ async def check_worker(settings: AgentSettings) -> None:
     check_llm(settings)
     check_notes(settings)
     check_tts(settings)
-    answers_prices(settings)
+    ceiling_prices(settings, "answers_max_cost")
     load_tool_servers(settings.mcp_servers)
     await probe_server(settings)
 
@@ -170,7 +170,7 @@ async def _limits(settings: AgentSettings) -> str:
 
 async def _answers(settings: AgentSettings) -> str:
     check_tts(settings)
-    answers_prices(settings)
+    ceiling_prices(settings, "answers_max_cost")
     if settings.llm == NONE:
         return "none; TALLYROOM_LLM is none"
     spoken = "no voice" if settings.tts == NONE else f"aloud by {settings.tts}"

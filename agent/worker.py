@@ -34,8 +34,9 @@ from metering import (
     streaming_terms,
 )
 
-from .answers.plan import answers_prices, plan_answers
+from .answers.plan import plan_answers
 from .answers.tool_settings import load_tool_servers
+from .ceiling import ceiling_prices
 from .comeback import come_back
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
@@ -44,7 +45,7 @@ from .limits import limits_in_force
 from .load import load_function
 from .meeting_parts import observers
 from .moderation import load_hook
-from .notes.plan import plan_notes, prices_for_ceiling
+from .notes.plan import plan_notes
 from .presence import DISPLAY_NAME
 from .providers import Warm, check_request, provider_modules, warm_up
 from .recognition import Recognition
@@ -112,8 +113,8 @@ def build_server(settings: AgentSettings) -> TranscriberServer:
             prewarm,
             terms=_terms(settings),
             limits=limits_in_force(settings),
-            notes_prices=prices_for_ceiling(settings),
-            answers_prices=answers_prices(settings),
+            notes_prices=ceiling_prices(settings, "notes_max_cost"),
+            answers_prices=ceiling_prices(settings, "answers_max_cost"),
         ),
         num_idle_processes=idle,
         preload_modules=[*_PRELOADED, *provider_modules(settings), *_model_modules(settings)],

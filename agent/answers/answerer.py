@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..asking import Question
+from ..ceiling import Ceiling
 from ..errors import LanguageModelError
-from ..notes.ceiling import Ceiling
 from ..segments import Segment
 from .evidence import EVIDENCE_BYTES, Evidence, evidence
-from .prompt import asked_again, question
+from .prompt import question
 from .question import Answer, Asked, Exchange, Status, ToolCall, ToolResult
 from .reply import Reply, ReplyError, read_reply
 
@@ -123,7 +123,7 @@ class Answerer:
         if not problem:
             return reply
         try:
-            again = await self._ask(asked_again(first, text, problem))
+            again = await self._ask(first.again(text, problem))
             return read_reply(again, asked, looked_at.segments, results)
         except (LanguageModelError, _CeilingReached, ReplyError):
             if reply.text:

@@ -10,9 +10,9 @@ from livekit import rtc
 from metering import RequestPrices
 
 from ..asking import LanguageModel
+from ..ceiling import ceiling_of
 from ..chat import Chat
 from ..errors import SettingsError
-from ..notes.ceiling import Ceiling
 from ..presence import DISPLAY_NAME
 from ..request_providers import RequestMetering
 from ..settings import AgentSettings
@@ -44,14 +44,8 @@ def assistant(
     """
     if settings.llm_choice is None:
         raise SettingsError("answers need an LLM; set TALLYROOM_LLM, such as openai/gpt-4.1-mini")
-    if settings.answers_max_cost is not None and prices is None:
-        raise SettingsError(
-            "TALLYROOM_ANSWERS_MAX_COST cannot be kept: the LLM's prices are unknown"
-        )
     model = LanguageModel(settings, settings.llm_choice, meter, PURPOSE)
-    ceiling = None
-    if settings.answers_max_cost is not None and prices is not None:
-        ceiling = Ceiling(settings.answers_max_cost, prices, model.used)
+    ceiling = ceiling_of(settings, "answers_max_cost", model, prices)
     tools = None
     if servers := load_tool_servers(settings.mcp_servers):
         from .mcp_connection import McpConnection

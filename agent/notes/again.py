@@ -12,6 +12,7 @@ from pathlib import Path
 
 from metering import MeterSettings, WebhookEvent, WorkMeter, owe
 
+from ..ceiling import ceiling_of, ceiling_prices
 from ..errors import NotesError, SettingsError
 from ..language_models import check_llm
 from ..request import MULTI
@@ -21,9 +22,8 @@ from ..transcript import read_transcript
 from .conclusion import notes_of
 from .document import Notes, NotesStatus, read_notes, write_notes
 from .markdown import render_notes
-from .plan import prices_for_ceiling
 from .rolling import Patience, RollingNotes
-from .taker import ceiling_of, open_model
+from .taker import open_model
 from .template import Template, load_templates
 
 LONGEST_SECONDS = 3600.0
@@ -55,7 +55,7 @@ async def make_again(
     transcript = read_transcript(folder)
     before = _notes_before(folder)
     chosen = _template(settings, template or (before.template if before else None))
-    prices = prices_for_ceiling(settings)
+    prices = ceiling_prices(settings, "notes_max_cost")
     meeting = transcript.meeting
     job_id = f"{meeting.job_id}.{TAG}-{uuid.uuid4().hex[:8]}"
     async with WorkMeter(job_id, tenant=meeting.tenant, tags=[TAG]) as meter:
@@ -66,7 +66,7 @@ async def make_again(
                 model,
                 language=language or (before.language if before else _language(transcript)),
                 title=meeting.title,
-                ceiling=ceiling_of(settings, model, prices),
+                ceiling=ceiling_of(settings, "notes_max_cost", model, prices),
                 patience=patience,
             )
             for segment in transcript.segments:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import NamedTuple
 
-from metering import RequestPrices
-
+from ..ceiling import ceiling_prices
 from ..errors import DispatchError, SettingsError
-from ..language_models import llm_prices
 from ..request import TranscriptionRequest, normal_language
 from ..settings import NONE, AgentSettings
 from .template import Template, load_templates
@@ -56,29 +53,7 @@ def check_notes(settings: AgentSettings) -> None:
     load_templates(settings.notes_templates)
     if settings.notes != NONE:
         _default(settings)
-    prices_for_ceiling(settings)
-
-
-def prices_for_ceiling(settings: AgentSettings) -> RequestPrices | None:
-    """What the LLM's tokens cost at most; None where no ceiling is set, or no LLM.
-
-    For a worker's start: it reads the rate card.
-
-    Raises:
-        SettingsError: a ceiling is set, and the LLM has no price per token that it could be kept
-            by.
-        MeteringError: the rates cannot be read.
-    """
-    limit: Decimal | None = settings.notes_max_cost
-    if limit is None or settings.llm_choice is None:
-        return None
-    prices = llm_prices(settings)
-    if prices is None:
-        raise SettingsError(
-            f"TALLYROOM_NOTES_MAX_COST={limit} cannot be kept: {settings.llm} has no price per"
-            " token; put one into TALLYROOM_RATES, or leave the ceiling out"
-        )
-    return prices
+    ceiling_prices(settings, "notes_max_cost")
 
 
 def _default(settings: AgentSettings) -> Template:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..asking import Question
+from ..ceiling import Ceiling
 from ..errors import LanguageModelError
 from ..rendering import speaker_label
 from ..segments import Segment
 from .answer import AnswerError, Checked, Known, read_answer
-from .ceiling import Ceiling
 from .pieces import Piece, pieces_of
-from .prompt import asked_again, question
+from .prompt import question
 from .state import NotesState
 from .template import Template
 
@@ -190,11 +190,11 @@ class RollingNotes:
             try:
                 best = read_answer(answer, self.template, known)
             except AnswerError as error:
-                asked = asked_again(first, answer, str(error))
+                asked = first.again(answer, str(error))
                 continue
             if not best.problems:
                 return best
-            asked = asked_again(first, answer, best.complaint)
+            asked = first.again(answer, best.complaint)
         return best or NOT_USABLE
 
     async def _ask(self, asked: Question) -> str:

@@ -15,12 +15,12 @@ from pathlib import Path
 from metering import RequestPrices
 
 from ..asking import LanguageModel
+from ..ceiling import Ceiling, ceiling_of
 from ..errors import NotesError
 from ..observers import MeetingObserver
 from ..request_providers import RequestMetering
 from ..segments import Meeting, Segment
 from ..settings import AgentSettings
-from .ceiling import Ceiling
 from .conclusion import notes_of
 from .document import Notes, NotesStatus, write_notes
 from .markdown import render_notes
@@ -147,7 +147,7 @@ def note_taker(
 ) -> NoteTaker:
     """A note taker as the settings have it; `prices` are what its ceiling is kept by."""
     model = open_model(settings, meter)
-    ceiling = ceiling_of(settings, model, prices)
+    ceiling = ceiling_of(settings, "notes_max_cost", model, prices)
     return NoteTaker(plan, model, settings.transcripts_path, ceiling=ceiling, told=told)
 
 
@@ -160,21 +160,6 @@ def open_model(settings: AgentSettings, meter: RequestMetering) -> LanguageModel
     if settings.llm_choice is None:
         raise NotesError("notes need an LLM; set TALLYROOM_LLM, such as openai/gpt-4.1-mini")
     return LanguageModel(settings, settings.llm_choice, meter, PURPOSE)
-
-
-def ceiling_of(
-    settings: AgentSettings, model: LanguageModel, prices: RequestPrices | None
-) -> Ceiling | None:
-    """The ceiling that is set.
-
-    Raises:
-        NotesError: one is set, and there are no prices to keep it by.
-    """
-    if settings.notes_max_cost is None:
-        return None
-    if prices is None:
-        raise NotesError("TALLYROOM_NOTES_MAX_COST cannot be kept: the LLM's prices are not known")
-    return Ceiling(settings.notes_max_cost, prices, model.used)
 
 
 def _log(notes: Notes) -> None:

@@ -13,7 +13,8 @@ from collections import deque
 from struct import pack
 from typing import Any
 
-from agent.answers.prompt import DATA_FOLLOWS, RULES
+from agent.answers.prompt import RULES
+from agent.asking import DATA_FOLLOWS
 
 from .openai import OpenAIServer
 

@@ -11,7 +11,7 @@ import re
 from collections import deque
 from typing import Any
 
-from agent.notes.prompt import DATA_FOLLOWS
+from agent.asking import DATA_FOLLOWS
 
 from .openai import OpenAIServer
 

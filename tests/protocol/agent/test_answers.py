@@ -15,11 +15,10 @@ from pydantic import SecretStr
 from agent.answers.answerer import Answerer, Patience
 from agent.answers.assistant import PURPOSE
 from agent.answers.evidence import EVIDENCE_BYTES
-from agent.answers.plan import answers_prices
 from agent.answers.question import Answer, Asked, Exchange, Status
 from agent.answers.wording import chat_text
 from agent.asking import LanguageModel
-from agent.notes.ceiling import Ceiling
+from agent.ceiling import ceiling_of, ceiling_prices
 from agent.segments import Segment
 from agent.settings import AgentSettings
 from agent.tts_models import check_tts, open_tts
@@ -89,9 +88,8 @@ async def answer(
     assert choice is not None
     async with WorkMeter("AJ_test") as meter:
         model = LanguageModel(settings, choice, meter, PURPOSE)
-        ceiling, prices = None, answers_prices(settings)
-        if prices and settings.answers_max_cost:
-            ceiling = Ceiling(settings.answers_max_cost, prices, model.used)
+        prices = ceiling_prices(settings, "answers_max_cost")
+        ceiling = ceiling_of(settings, "answers_max_cost", model, prices)
         answerer = Answerer(
             model, ceiling=ceiling, patience=patience, evidence_bytes=evidence_bytes
         )

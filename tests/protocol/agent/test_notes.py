@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from agent.ceiling import ceiling_of, ceiling_prices
 from agent.errors import NotesError, SettingsError
 from agent.notes.again import make_again
 from agent.notes.document import Notes, NotesStatus, read_notes
-from agent.notes.plan import NotesPlan, prices_for_ceiling
+from agent.notes.plan import NotesPlan
 from agent.notes.rolling import Patience
-from agent.notes.taker import NoteTaker, ceiling_of, note_taker, open_model
+from agent.notes.taker import NoteTaker, note_taker, open_model
 from agent.notes.template import load_templates
 from agent.segments import Segment
 from agent.settings import AgentSettings
@@ -265,7 +266,7 @@ async def take(
             plan,
             model,
             own.transcripts_path,
-            ceiling=ceiling_of(own, model, prices_for_ceiling(own)),
+            ceiling=ceiling_of(own, "notes_max_cost", model, ceiling_prices(own, "notes_max_cost")),
             patience=patience,
             end_seconds=end_seconds,
         )
@@ -412,10 +413,10 @@ async def test_the_ceiling_is_never_passed(server: NoteMaker, data: Path, limit:
 async def test_a_ceiling_that_cannot_be_kept_is_refused(server: NoteMaker, data: Path) -> None:
     own = settings(server, data, llm="openai/unheard-of", notes_max_cost=Decimal(1))
     with pytest.raises(SettingsError, match="openai/unheard-of has no price per token"):
-        prices_for_ceiling(own)
+        ceiling_prices(own, "notes_max_cost")
     async with WorkMeter("AJ_test") as meter:
         plan = NotesPlan(load_templates()["minutes"], "en")
-        with pytest.raises(NotesError, match="the LLM's prices are not known"):
+        with pytest.raises(SettingsError, match="the LLM's prices are not known"):
             note_taker(own, plan, meter, None)
 
 

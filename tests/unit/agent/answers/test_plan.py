@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.answers.plan import AnswersPlan, answers_prices, plan_answers
+from agent.answers.plan import AnswersPlan, plan_answers
+from agent.ceiling import ceiling_prices
 from agent.errors import DispatchError, SettingsError
 from agent.request import TranscriptionRequest
 from agent.settings import AgentSettings
@@ -53,13 +54,13 @@ def test_what_cannot_be_is_declined(
 
 
 def test_a_ceiling_needs_a_price() -> None:
-    assert answers_prices(AgentSettings(**LLM)) is None
-    kept = answers_prices(AgentSettings(**LLM, answers_max_cost=Decimal(1)))
+    assert ceiling_prices(AgentSettings(**LLM), "answers_max_cost") is None
+    kept = ceiling_prices(AgentSettings(**LLM, answers_max_cost=Decimal(1)), "answers_max_cost")
     assert kept is not None
     assert kept.currency == "USD"
     unknown = LLM | {"llm": "openai/no-such-model"}
     with pytest.raises(SettingsError, match="TALLYROOM_ANSWERS_MAX_COST=1 cannot be kept"):
-        answers_prices(AgentSettings(**unknown, answers_max_cost=Decimal(1)))
+        ceiling_prices(AgentSettings(**unknown, answers_max_cost=Decimal(1)), "answers_max_cost")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from agent.ceiling import ceiling_prices
 from agent.errors import DispatchError, SettingsError
 from agent.language_models import check_llm, llm_prices
-from agent.notes.plan import check_notes, plan_notes, prices_for_ceiling
+from agent.notes.plan import check_notes, plan_notes
 from agent.request import TranscriptionRequest
 from agent.request_providers import modules_of
 from agent.settings import AgentSettings
@@ -111,13 +112,15 @@ def test_an_llm_that_cannot_be(own: dict[str, Any], why: str) -> None:
 
 def test_a_ceiling_needs_a_price() -> None:
     limit = Decimal("0.25")
-    assert prices_for_ceiling(settings()) is None
-    assert prices_for_ceiling(AgentSettings(notes_max_cost=limit)) is None
-    prices = prices_for_ceiling(settings(notes_max_cost=limit))
+    assert ceiling_prices(settings(), "notes_max_cost") is None
+    assert ceiling_prices(AgentSettings(notes_max_cost=limit), "notes_max_cost") is None
+    prices = ceiling_prices(settings(notes_max_cost=limit), "notes_max_cost")
     assert prices is not None
     assert prices.currency == "USD"
     with pytest.raises(SettingsError, match="mini has no price per token"):
-        prices_for_ceiling(settings(llm="livekit/openai/gpt-4.1-mini", notes_max_cost=limit))
+        ceiling_prices(
+            settings(llm="livekit/openai/gpt-4.1-mini", notes_max_cost=limit), "notes_max_cost"
+        )
     with pytest.raises(SettingsError) as caught:
         check_notes(settings(llm="openai/unheard-of", notes_max_cost=limit))
     assert str(caught.value) == (

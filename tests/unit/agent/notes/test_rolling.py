@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.asking import Question
+from agent.asking import DATA_FOLLOWS, Question
+from agent.ceiling import Ceiling
 from agent.errors import LanguageModelError
-from agent.notes.ceiling import Ceiling
 from agent.notes.conclusion import notes_of
-from agent.notes.prompt import DATA_FOLLOWS
 from agent.notes.rolling import NOT_USABLE, TOO_LATE, Patience, RollingNotes
 from agent.notes.template import Folding, load_templates
 from agent.segments import Segment
