@@ -5,7 +5,10 @@ same Deepgram plugin and a local Deepgram each. Six people speak in turns; bench
 says what is heard. The runs alternate, so that a machine that is busy for a while is so for both.
 
     python -m benchmarks.versus_official               # five runs of 60 s: half an hour
-    python -m benchmarks.versus_official --seconds 600 --runs 1
+    python -m benchmarks.versus_official --seconds 600 --runs 1 --keep ten_minutes.jsonl
+
+Five runs of ten minutes take two hours. `--keep` adds each run to a file as soon as it is over, and
+the table is of all that are in it: so they need not be had in one go.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from .hearing_provider import API_KEY, HeardConnection, marks_in, open_provider
 from .people import AGENT_NAME, SaidTurn, Seen, hold
 from .process_tree import TreeWatch, watch_tree
 from .report import print_machine, print_table
+from .runs import Runs
 from .verdict import Figures, judge
 from .word_errors import first_captured, word_errors
 
@@ -130,6 +134,9 @@ async def _figures(
         )
         for dispatch in dispatched
     ]
+    errors = await word_errors(seen.turns, by_speaker, model)
+    for said, made_of_it in errors.misheard:
+        print(f"said:  {said}\nheard: {made_of_it}", file=sys.stderr)
     waits = [wait_for_caption(turn, seen.captions, by_speaker[turn.speaker]) for turn in seen.turns]
     return Figures(
         connection_seconds=sum(one.connection_seconds for one in meeting),
@@ -142,7 +149,7 @@ async def _figures(
         speech_to_caption=tuple(wait for wait in waits if wait is not None),
         finals_without_caption=sum(final.mark not in shown for final in finals),
         turns_without_caption=waits.count(None),
-        word_error_rate=(await word_errors(seen.turns, by_speaker, model)).rate,
+        word_error_rate=errors.rate,
         dispatch_to_seen=tuple(one.seen_at - one.asked_at for one in dispatched),
         dispatch_to_heard=tuple(
             at - one.asked_at for at, one in zip(heard, dispatched, strict=True) if at is not None
@@ -169,21 +176,20 @@ def wait_for_caption(
     )
 
 
-async def measure(runs: int, asked: Asked) -> tuple[list[Figures], list[Figures]]:
-    """So many runs of each, in turns: the official's, and ours."""
+async def measure(runs: int, asked: Asked, kept: Runs) -> None:
+    """So many runs more of each, in turns."""
     model = SpeechModel.load(BUNDLED_MODEL)
-    found: dict[Contender, list[Figures]] = {OFFICIAL: [], TALLYROOM: []}
     with tempfile.TemporaryDirectory() as folder:
         async with LocalServer() as server:
-            for number, contender in _order(runs):
+            for number, contender in _order(len(kept.of(OFFICIAL.name)), runs):
                 place = Path(folder) / f"{contender.name}-{number}"
-                found[contender].append(await run(contender, server, place, asked, model))
-                _tell(contender, number, found[contender][-1])
-    return found[OFFICIAL], found[TALLYROOM]
+                figures = await run(contender, server, place, asked, model)
+                kept.add(contender.name, figures)
+                _tell(contender, number, figures)
 
 
-def _order(runs: int) -> Iterator[tuple[int, Contender]]:
-    for number in range(runs):
+def _order(first: int, runs: int) -> Iterator[tuple[int, Contender]]:
+    for number in range(first, first + runs):
         pair = (OFFICIAL, TALLYROOM)
         yield from ((number, contender) for contender in (pair, pair[::-1])[number % 2])
 
@@ -200,12 +206,15 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long a meeting is")
     parser.add_argument("--dispatches", type=int, default=4, help="timed before each meeting")
+    parser.add_argument("--keep", type=Path, help="a file of runs, which these are added to")
     given = parser.parse_args()
     print_machine()
-    official, ours = asyncio.run(measure(given.runs, Asked(given.seconds, given.dispatches)))
+    kept = Runs(given.seconds, given.keep)
+    asyncio.run(measure(given.runs, Asked(given.seconds, given.dispatches), kept))
+    official, ours = kept.of(OFFICIAL.name), kept.of(TALLYROOM.name)
     verdicts = judge(official, ours)
     print_table(
-        f"{given.seconds:g} s with six people, medians of {given.runs} runs",
+        f"{given.seconds:g} s with six people, medians of {len(official)} runs",
         ("", "official", "Tallyroom", "ratio", "at most", ""),
         [verdict.row() for verdict in verdicts],
     )

@@ -24,16 +24,22 @@ BEFORE_SECONDS = 0.5
 AFTER_SECONDS = 0.8
 """A turn's audio is looked for from so long before it to so long after it."""
 _PAUSE_SECONDS = 0.25
+_TOGETHER_SECONDS = 0.01
+"""Half of the shortest audio that is sent in one message."""
 _AROUND = 40
 """Messages before and after one: two seconds each."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Word errors of a meeting: substitutions, insertions and deletions, of so many words."""
+    """Word errors of a meeting: substitutions, insertions and deletions, of so many words.
+
+    `misheard` are the turns with any: what was said, and what was made of what had been sent.
+    """
 
     count: int
     words: int
+    misheard: tuple[tuple[str, str], ...] = ()
 
     @property
     def rate(self) -> float:
@@ -46,16 +52,17 @@ def captured(messages: Sequence[Message]) -> list[tuple[float, int]]:
 
     Audio mostly arrives as fast as it is captured. What arrives in a burst does not: what a gate
     had kept comes before the rest, and silence that a client makes up comes after it. So how late
-    audio is, is the median of what arrives around it; anew after each pause.
+    audio is, is the median of what arrives around it; anew after each pause. A frame that comes in
+    several messages has waited for its last one: it is as late as that.
     """
     found: list[tuple[float, int]] = []
     first = 0
     for stretch in _stretches(messages):
-        late = []
+        late: list[float] = []
         position = 0.0
-        for message in stretch:
-            position += message.samples / RATE
-            late.append(message.at - position)
+        for frame in _frames(stretch):
+            position += sum(message.samples for message in frame) / RATE
+            late += [frame[-1].at - position] * len(frame)
         position = 0.0
         for number, message in enumerate(stretch):
             around = late[max(0, number - _AROUND) : number + _AROUND + 1]
@@ -66,12 +73,21 @@ def captured(messages: Sequence[Message]) -> list[tuple[float, int]]:
 
 
 def _stretches(messages: Sequence[Message]) -> list[list[Message]]:
-    stretches: list[list[Message]] = []
+    return _split(messages, _PAUSE_SECONDS)
+
+
+def _frames(messages: Sequence[Message]) -> list[list[Message]]:
+    return _split(messages, _TOGETHER_SECONDS)
+
+
+def _split(messages: Sequence[Message], pause_seconds: float) -> list[list[Message]]:
+    """What came together: a new part begins after each longer pause."""
+    parts: list[list[Message]] = []
     for number, message in enumerate(messages):
-        if number == 0 or message.at - messages[number - 1].at > _PAUSE_SECONDS:
-            stretches.append([])
-        stretches[-1].append(message)
-    return stretches
+        if number == 0 or message.at - messages[number - 1].at > pause_seconds:
+            parts.append([])
+        parts[-1].append(message)
+    return parts
 
 
 def first_captured(connections: Iterable[HeardConnection]) -> float | None:
@@ -111,6 +127,7 @@ async def word_errors(
 ) -> Errors:
     """Of all turns; `connections_of` has each speaker's."""
     count = total = 0
+    misheard = []
     for turn in turns:
         audio = received(
             connections_of.get(turn.speaker, []),
@@ -119,6 +136,8 @@ async def word_errors(
         )
         text = (await model.transcribe(audio, "en", beam_size=5)).text if len(audio) else ""
         said = words(turn.said)
-        count += distance(said, words(text))
+        if errors := distance(said, words(text)):
+            count += errors
+            misheard.append((turn.said, text))
         total += len(said)
-    return Errors(count, total)
+    return Errors(count, total, tuple(misheard))

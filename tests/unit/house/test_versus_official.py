@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from benchmarks.hearing_provider import Final, HeardConnection, Message, marks_in
 from benchmarks.mixed_meeting import OVERLAP_SECONDS, PEOPLE, microphone, turns
 from benchmarks.people import SaidTurn
+from benchmarks.runs import Runs
 from benchmarks.verdict import FIGURES, Figures, judge
 from benchmarks.versus_official import wait_for_caption
 from benchmarks.word_errors import captured, distance, first_captured, received
@@ -68,6 +70,15 @@ def test_audio_was_captured_when_it_came_but_for_a_burst_of_what_was_kept() -> N
     assert [place for _, place in places] == [FRAME * number for number in range(70)]
     assert places[0][0] == pytest.approx(9.5)
     assert places[-1][0] == pytest.approx(10.05 + 59 * 0.05 - 0.05)
+
+
+def test_a_frame_in_two_messages_was_captured_before_the_last_of_them() -> None:
+    frames = [
+        Message(one.at + late, FRAME) for one in _steady(10.1, 60)[::2] for late in (0, 0.001)
+    ]
+    places = captured(frames)
+    assert places[0][0] == pytest.approx(10.001)
+    assert places[59][0] == pytest.approx(10.001 + 59 * 0.05)
 
 
 def test_silence_that_a_client_adds_at_the_end_does_not_move_what_came_before() -> None:
@@ -178,6 +189,16 @@ def test_what_is_just_over_its_bound_fails_by_name() -> None:
         "final to caption, p95",
         "finals without caption",
     ]
+
+
+def test_runs_are_kept_until_there_are_enough(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    Runs(600.0, path).add("official", OFFICIAL)
+    Runs(60.0, path).add("official", dataclasses.replace(OFFICIAL, cpu_seconds=1.0))
+    later = Runs(600.0, path)
+    later.add("Tallyroom", OFFICIAL)
+    assert later.of("official") == Runs(600.0, path).of("Tallyroom") == [OFFICIAL]
+    assert Runs(600.0).of("official") == []
 
 
 def test_one_slow_run_is_no_verdict() -> None:
