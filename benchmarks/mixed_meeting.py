@@ -95,7 +95,11 @@ _SHORT = Utterance(
 
 @dataclass(frozen=True)
 class Person:
-    """Who speaks: `gain` is how much louder than recorded; `repertoire` what, turn after turn."""
+    """Who speaks: `gain` is how much louder than recorded; `repertoire` what, turn after turn.
+
+    No turn begins with "unless": of the complete recording, too, the model makes "a less" as often
+    as not, and that says nothing of what was lost.
+    """
 
     identity: str
     gain: float
@@ -103,10 +107,10 @@ class Person:
 
 
 PEOPLE = (
-    Person("ada-loud", 1.9, ((_AMIABLE, _DASHWOOD), (_SELFISH, _AMIABLE), (_DASHWOOD,))),
+    Person("ada-loud", 1.9, ((_AMIABLE, _DASHWOOD), (_AMIABLE, _SELFISH), (_DASHWOOD,))),
     Person("ben-plain", 1.0, ((_DASHWOOD,), (_AMIABLE, _SELFISH), (_DASHWOOD, _AMIABLE))),
     Person("cleo-quiet", 1.0, ((_HOPE,), (_SHORT,), (_TIMES,), (_EPOCHS,))),
-    Person("dan-fan", 1.0, ((_SELFISH, _AMIABLE), (_DASHWOOD, _SELFISH), (_AMIABLE,))),
+    Person("dan-fan", 1.0, ((_AMIABLE, _SELFISH), (_DASHWOOD, _SELFISH), (_AMIABLE,))),
     Person("eve-music", 3.0, ((_SHORT,), (_EPOCHS,), (_HOPE,), (_TIMES,))),
     Person("fay-keyboard", 3.0, ((_TIMES,), (_HOPE,), (_EPOCHS,), (_SHORT,))),
 )
