@@ -199,15 +199,16 @@ async def test_doctor_finds_nothing_to_do(tallyroom: Tallyroom) -> None:
 async def test_hostile_names_of_rooms_and_people_break_nothing(
     tallyroom: Tallyroom, livekit_server: LocalServer
 ) -> None:
-    job_ids = []
-    for name in HOSTILE_NAMES.values():
+    async def visit(name: str) -> str:
         async with Speaker(livekit_server, name, name, name=name) as person:
             job_id = await tallyroom.dispatch(name, leave_when_alone_seconds=0)
             await person.wait_for_participant(lambda other: other.identity.startswith("agent-"))
         record = await tallyroom.record(job_id)
-        job_ids.append(job_id)
         assert record["room_name"] == name
         assert name in {item["participant"] for item in record["usage"]}
+        return job_id
+
+    job_ids = await asyncio.gather(*map(visit, HOSTILE_NAMES.values()))
     shown = await tallyroom.run("jobs")
     assert shown.code == 0
     assert "\x1b[2J" not in shown.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,7 @@ async def test_who_opts_out_is_not_heard_until_they_take_it_back(
     listed = Speaker(livekit_server, room_name, "listed")
     async with Speaker(livekit_server, room_name, "alice") as alice, quiet, listed:
         job_id = await tallyroom.dispatch(room_name, opt_out=["listed"])
-        await quiet.say("austen_0890")
-        await listed.say("austen_0920")
+        await asyncio.gather(quiet.say("austen_0890"), listed.say("austen_0920"))
         await alice.say("austen_0890")
         await alice.silence(PAUSE)
         await alice.wait_for_final()
@@ -127,9 +127,10 @@ async def test_where_there_is_no_egress_people_are_told_and_so_is_who_asked(
     async with Speaker(livekit_server, room_name, "alice") as alice:
         job_id = await tallyroom.dispatch(room_name, notice=False, record="room")
         # The server waits for an Egress that could answer before it says that there is none.
-        told = await alice.wait_for_message(timeout=60)
+        told, ran = await asyncio.gather(
+            alice.wait_for_message(timeout=60), tallyroom.run("record", room_name)
+        )
         assert told.text == "This meeting is not being recorded."
-        ran = await tallyroom.run("record", room_name)
         assert (ran.code, ran.out) == (1, "")
         (line,) = ran.err.splitlines()
         assert "has no Egress" in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -61,23 +62,33 @@ async def test_a_meeting_has_notes_when_it_ends(
         settings = {**llm(server, tmp_path), **told}
         async with own_worker(livekit_server, tmp_path / "data", settings) as worker:
             tallyroom = Tallyroom(worker, tmp_path / "data")
-            async with Speaker(livekit_server, room_name, "bob", name="Bob") as bob:
-                # Some of it is folded while people are still there.
-                job_id = await tallyroom.dispatch(room_name, title="Reading", tenant="acme")
-                for number, clip in enumerate(SAID, start=1):
-                    await bob.say(clip)
-                    await bob.silence(1.0)
-                    await bob.wait_for_final(number)
-                await until(lambda: server.completions)
-            record = await tallyroom.record(job_id, timeout=60)
-            await receiver.until(4)
+
+            async def read() -> tuple[str, Any]:
+                async with Speaker(livekit_server, room_name, "bob", name="Bob") as bob:
+                    # Some of it is folded while people are still there.
+                    job_id = await tallyroom.dispatch(room_name, title="Reading", tenant="acme")
+                    for number, clip in enumerate(SAID, start=1):
+                        await bob.say(clip)
+                        await bob.silence(1.0)
+                        await bob.wait_for_final(number)
+                    await until(lambda: server.completions)
+                return job_id, await tallyroom.record(job_id, timeout=60)
+
+            # In the same worker and at the same time: one that asks for none.
+            (job_id, record), (silent, _) = await asyncio.gather(
+                read(),
+                hold(tallyroom, livekit_server, f"{room_name}-2", "austen_0890", notes=False),
+            )
+
+            def events() -> list[dict[str, Any]]:
+                told = (one.event for one in receiver.taken)
+                return [event for event in told if event["data"]["job_id"] == job_id]
+
+            await until(lambda: len(events()) >= 4, timeout=30)
             ran = await tallyroom.run("notes", job_id, "--json")
             shown = await tallyroom.run("notes", job_id)
 
-            # In the same worker: one that asks for none, one for what is not there.
-            silent, _ = await hold(
-                tallyroom, livekit_server, f"{room_name}-2", "austen_0890", notes=False
-            )
+            # One that asks for what is not there.
             refused = await tallyroom.run("dispatch", f"{room_name}-3", "--notes", "poem")
             asked_for = len(server.asked)
 
@@ -88,13 +99,13 @@ async def test_a_meeting_has_notes_when_it_ends(
             )
 
     notes = ran.json
-    assert receiver.types[:4] == [
+    assert [event["type"] for event in events()] == [
         "meeting.started",
         "meeting.ended",
         "meeting.notes",
         "meeting.cost",
     ]
-    assert receiver.taken[2].event["data"]["notes"] == notes
+    assert events()[2]["data"]["notes"] == notes
     transcript = tallyroom.transcript(job_id)
     segments = {item["segment_id"]: item for item in transcript["segments"]}
     assert (notes["status"], notes["reason"], notes["not_covered"]) == ("complete", "", [])
