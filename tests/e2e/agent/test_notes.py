@@ -84,7 +84,7 @@ async def test_a_meeting_has_notes_when_it_ends(
                 told = (one.event for one in receiver.taken)
                 return [event for event in told if event["data"]["job_id"] == job_id]
 
-            await until(lambda: len(events()) >= 4, timeout=30)
+            await until(lambda: len(events()) >= 4)
             ran = await tallyroom.run("notes", job_id, "--json")
             shown = await tallyroom.run("notes", job_id)
 
