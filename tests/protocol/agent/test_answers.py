@@ -30,6 +30,8 @@ from tests.providers.answer_maker import OBEYED, AnswerMaker, data_of, reply
 from tests.providers.server import Fault
 from tests.unit.agent.builders import segment
 
+pytestmark = pytest.mark.usefixtures("data")
+
 QUICK = Patience(pause_seconds=0.01, request_seconds=20.0)
 NOW = datetime(2026, 11, 20, 9, 45, tzinfo=UTC)
 
@@ -48,14 +50,6 @@ SAID = said(
     ("Bob", "We decided that the budget for the oven is 40,000 euros."),
     ("Alice", "The fountain has to wait."),
 )
-
-
-@pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TALLYROOM_DATA_DIR", str(tmp_path))
-    for name in ("TALLYROOM_RATES", "TALLYROOM_DATABASE_URL", "TALLYROOM_HOSTING", "LIVEKIT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import pytest
 from livekit.agents import stt
 from livekit.plugins import assemblyai, deepgram
 
-from agent.listening.gate import Captured, Passed
 from agent.listening.listener import Interim, Listener, Speaker
 from agent.listening.recognisers import Recogniser, Recognisers
 from agent.listening.silence import SilencePolicy
@@ -22,6 +21,7 @@ from agent.segments import Segment
 from metering import MeterSettings, StreamLimiter, StreamLimits
 from metering.ledger.store import Ledger
 from metering.meters.connections import ConnectionMeter
+from tests.open_gate import OpenGate
 from tests.providers.assemblyai import AssemblyAIServer
 from tests.providers.deepgram import DeepgramServer
 from tests.providers.speech import BilledConnection
@@ -33,18 +33,6 @@ SPOKEN_SECONDS = 0.5
 WINDOW_SECONDS = 2.0
 CLOSING_SECONDS = 0.1
 """A provider sees a connection close a moment after its client has."""
-
-
-class OpenGate:
-    """Lets everything through; what is said ends with a mute."""
-
-    is_open = False
-
-    def push(self, captured: Captured) -> Passed:
-        return Passed([captured])
-
-    def cut(self) -> Passed:
-        return Passed(ended=True)
 
 
 class Job:
@@ -86,7 +74,7 @@ class Job:
                 now=time.monotonic,
                 on_segment=self._on_segment,
                 on_interim=self._on_interim,
-                gate=OpenGate(),  # type: ignore[arg-type]
+                gate=OpenGate(),
                 first_pause_seconds=0.05,
             )
             self._people[name] = listener, asyncio.create_task(listener.recognise())

@@ -33,17 +33,11 @@ from tests.providers.server import Fault
 from tests.unit.agent.builders import meeting
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("data")
+
 OPEN = re.compile("Who brings|What is renting|guarantee|permit")
 QUICK = Patience(pause_seconds=0.01, request_seconds=20.0)
 SAID = reference_meeting.said()
-
-
-@pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TALLYROOM_DATA_DIR", str(tmp_path))
-    for name in ("TALLYROOM_RATES", "TALLYROOM_DATABASE_URL", "TALLYROOM_HOSTING", "LIVEKIT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from agent.listening import listener as listener_module
-from agent.listening.gate import Captured, Passed
 from agent.listening.listener import Listener, Speaker
 from agent.listening.recognisers import GiveUp, Recogniser, Recognisers
 from agent.listening.silence import SilencePolicy
@@ -17,6 +16,7 @@ from agent.segments import Segment
 from metering.control.stream_limiter import StreamLimiter
 from metering.control.stream_limits import StreamLimits
 from metering.control.stream_pool import Answer, Held, Lease, exchange
+from tests.open_gate import OpenGate
 from tests.unit.agent.scripted import PATIENCE_SECONDS, ScriptedStream, ScriptedSTT, numbered
 from tests.waiting import until
 
@@ -32,18 +32,6 @@ class Pool:
     async def exchange(self, holder: str, held: Sequence[Held]) -> Answer:
         now = asyncio.get_running_loop().time()
         return exchange(self.leases, self.limits, holder, held, now)
-
-
-class OpenGate:
-    """Lets everything through; what is said ends with a mute."""
-
-    is_open = False
-
-    def push(self, captured: Captured) -> Passed:
-        return Passed([captured])
-
-    def cut(self) -> Passed:
-        return Passed(ended=True)
 
 
 class Room:
@@ -92,7 +80,7 @@ class Room:
                 now=asyncio.get_running_loop().time,
                 on_segment=self._on_segment,
                 on_interim=self._on_interim,
-                gate=OpenGate(),  # type: ignore[arg-type]
+                gate=OpenGate(),
                 first_pause_seconds=0.001,
             )
             self._people[name] = listener, asyncio.create_task(listener.recognise())

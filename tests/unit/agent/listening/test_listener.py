@@ -11,11 +11,11 @@ import pytest
 
 from agent.listening import take as take_module
 from agent.listening.backlog import AudioAllowance
-from agent.listening.gate import Captured, Passed
 from agent.listening.listener import Interim, Listener, Speaker
 from agent.listening.recognisers import Recogniser, Recognisers
 from agent.segments import Gap, Segment
 from metering.meters.attribution import attribution
+from tests.open_gate import OpenGate
 from tests.unit.agent.scripted import PATIENCE_SECONDS, ScriptedSTT, numbered
 from tests.waiting import until
 
@@ -176,21 +176,9 @@ async def test_an_interim_and_its_final_are_one_segment(hear: Hear) -> None:
     assert three.segment_id != final.segment_id
 
 
-class OpenGate:
-    """Lets everything through; what is said ends with a mute."""
-
-    is_open = True
-
-    def push(self, captured: Captured) -> Passed:
-        return Passed([captured])
-
-    def cut(self) -> Passed:
-        return Passed(ended=True)
-
-
 async def test_with_a_gate_each_stretch_begins_once_and_before_any_words(hear: Hear) -> None:
     begun: list[str] = []
-    hearing = hear(gate=OpenGate(), on_speech=lambda: begun.append("speech"))
+    hearing = hear(gate=OpenGate(speaking=True), on_speech=lambda: begun.append("speech"))
     hearing.speak(1)
     assert begun == ["speech"]
     hearing.speak(2, 3)
