@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import aiohttp
 from livekit import api
 from livekit.agents import JobContext
 
@@ -26,6 +27,28 @@ TRIES = 5
 PAUSE_SECONDS = 2.0
 COMING_SECONDS = 30.0
 """Our own worker may be the only one, and still be on its way back to the server, too."""
+LOOK_SECONDS = 10.0
+LOOKS = 3
+
+
+async def until_given_up(room_name: str, settings: AgentSettings) -> None:
+    """Returns once a reconnect is given up: people are there, the server has said so for a while,
+    and whoever waits for this has not been back.
+
+    A full reconnect of the SDK can stand still for good, and nobody is told (seen with livekit
+    1.1.21: a new participant id, nobody in the room, no further attempt).
+    """
+    looks = 0
+    while looks < LOOKS:
+        await asyncio.sleep(LOOK_SECONDS)
+        looks = looks + 1 if await _are_people_seen(room_name, settings) else 0
+
+
+async def _are_people_seen(room_name: str, settings: AgentSettings) -> bool:
+    try:
+        return await _people_are_there(room_name, settings)
+    except (TimeoutError, aiohttp.ClientError, api.TwirpError):
+        return False
 
 
 async def come_back(ctx: JobContext, settings: AgentSettings, elapsed: float) -> bool:
@@ -47,7 +70,7 @@ async def come_back(ctx: JobContext, settings: AgentSettings, elapsed: float) ->
                 return False
             # We may be in the room ourselves, with a connection that is mended too late.
             await dispatch(asked, ctx.job.room.name, request, force=True, timeout=COMING_SECONDS)
-        except (DispatchError, TimeoutError):
+        except (DispatchError, TimeoutError, aiohttp.ClientError, api.TwirpError):
             await asyncio.sleep(PAUSE_SECONDS)
         else:
             logger.warning("cut off from the meeting: another transcriber has come")

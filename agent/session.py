@@ -10,10 +10,11 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from livekit import rtc
 from livekit.agents import AutoSubscribe, JobContext
@@ -59,6 +60,7 @@ class TranscriptionSession:
         meter: JobMeter,
         transcripts: Path,
         observers: Iterable[MeetingObserver] = (),
+        until_given_up: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._ctx = ctx
         self._room = ctx.room
@@ -78,6 +80,8 @@ class TranscriptionSession:
         self._appearing: asyncio.Task[None] | None = None
         self._away_since: float | None = None
         self._back_at: float | None = None
+        self._until_given_up = until_given_up
+        self._giving_up: asyncio.Task[None] | None = None
         self._is_leaving = False
 
     async def start(self) -> None:
@@ -297,11 +301,26 @@ class TranscriptionSession:
     def _on_reconnecting(self) -> None:
         if self._away_since is None:
             self._away_since = self._now()
+            # A full reconnect takes everybody out of the room before they are in it again.
+            self._leaving.in_company()
+            if self._until_given_up:
+                self._giving_up = asyncio.create_task(
+                    self._give_up(self._until_given_up), name="tallyroom-give-up"
+                )
+
+    async def _give_up(self, until_given_up: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await until_given_up()
+        logger.error("the connection does not come back: another transcriber is to take over")
+        self._ctx.shutdown("cut off")
 
     def _on_reconnected(self) -> None:
         """Whatever was said meanwhile has not been heard, unless it was a moment."""
         since, self._away_since = self._away_since, None
         self._back_at = self._now()
+        if self._giving_up:
+            self._giving_up.cancel()
+        if since is not None and not self._finished and self._is_alone():
+            self._leaving.alone(self._request.leave_when_alone_seconds)
         if since is not None and self._now() - since >= AWAY_SECONDS:
             self._on_gap(Gap(speaker="", name="", start=since, end=self._now(), track_id=""))
 

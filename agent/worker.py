@@ -37,7 +37,7 @@ from metering import (
 from .answers.plan import plan_answers
 from .answers.tool_settings import load_tool_servers
 from .ceiling import ceiling_prices
-from .comeback import come_back
+from .comeback import come_back, until_given_up
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
 from .errors import DispatchError, SettingsError, TranscriberError
 from .language_models import check_llm
@@ -249,6 +249,7 @@ async def entrypoint(ctx: JobContext) -> None:
                 ctx.proc.userdata.get(_NOTES_PRICES),
                 ctx.proc.userdata.get(_ANSWERS_PRICES),
             ),
+            until_given_up=lambda: until_given_up(ctx.job.room.name, settings),
         )
         ctx.proc.userdata[_SESSION] = session
         await session.start()
