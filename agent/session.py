@@ -43,6 +43,8 @@ AWAY_SECONDS = 2.0
 """A connection that is back within a moment loses no audio: it was on its way."""
 EMPTY_SECONDS = 300.0
 """As long as LiveKit keeps a room open into which nobody has come."""
+SETTLED_SECONDS = 1.0
+"""After somebody has gone; by then it is known whether it was we who lost the connection."""
 CUT_OFF_SECONDS = 20.0
 """The server ends the job of an agent that it has lost when it can tell its worker again."""
 LAST_WORDS_SECONDS = 25.0
@@ -253,8 +255,14 @@ class TranscriptionSession:
 
     def _on_person_gone(self, participant: rtc.RemoteParticipant) -> None:
         self._end_listeners(list(participant.track_publications))
-        if self._is_alone():
-            self._leaving.alone(self._request.leave_when_alone_seconds)
+        # A full reconnect takes everybody out of the room before it says what it is. To set an
+        # attribute in the middle of it would leave it standing for good.
+        asyncio.get_running_loop().call_later(SETTLED_SECONDS, self._look_whether_alone)
+
+    def _look_whether_alone(self) -> None:
+        if self._away_since is None and not self._finished and self._is_alone():
+            left = self._request.leave_when_alone_seconds - SETTLED_SECONDS
+            self._leaving.alone(max(0.0, left))
 
     def _is_alone(self) -> bool:
         others = self._room.remote_participants.values()
@@ -301,8 +309,6 @@ class TranscriptionSession:
     def _on_reconnecting(self) -> None:
         if self._away_since is None:
             self._away_since = self._now()
-            # A full reconnect takes everybody out of the room before they are in it again.
-            self._leaving.in_company()
             if self._until_given_up:
                 self._giving_up = asyncio.create_task(
                     self._give_up(self._until_given_up), name="tallyroom-give-up"
@@ -319,8 +325,8 @@ class TranscriptionSession:
         self._back_at = self._now()
         if self._giving_up:
             self._giving_up.cancel()
-        if since is not None and not self._finished and self._is_alone():
-            self._leaving.alone(self._request.leave_when_alone_seconds)
+        if since is not None:
+            self._look_whether_alone()
         if since is not None and self._now() - since >= AWAY_SECONDS:
             self._on_gap(Gap(speaker="", name="", start=since, end=self._now(), track_id=""))
 

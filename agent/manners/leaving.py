@@ -81,7 +81,7 @@ class Leaving:
         self._start(self._set(at.isoformat(timespec="seconds") if at else ""))
 
     async def _set(self, value: str) -> None:
-        if self._room.isconnected():
+        if self._room.connection_state == rtc.ConnectionState.CONN_CONNECTED:
             await self._room.local_participant.set_attributes({LEAVES_AT_ATTRIBUTE: value})
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

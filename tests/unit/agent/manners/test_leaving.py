@@ -26,10 +26,8 @@ class Room:
 
     def __init__(self) -> None:
         self.local_participant = Me()
+        self.connection_state = rtc.ConnectionState.CONN_CONNECTED
         self.said: list[str] = []
-
-    def isconnected(self) -> bool:
-        return True
 
     async def say(self, text: str, *, to: Collection[str] = ()) -> bool:
         self.said.append(text)
@@ -85,3 +83,12 @@ async def test_what_was_arranged_is_off_once_the_job_ends() -> None:
     leaving.cancel()
     await asyncio.sleep(0.1)
     assert (reasons, room.said) == ([], [])
+
+
+async def test_while_the_connection_is_away_no_attribute_is_set() -> None:
+    room, gone = Room(), asyncio.Event()
+    room.connection_state = rtc.ConnectionState.CONN_RECONNECTING
+    leaving = Leaving(cast(rtc.Room, room), cast(Chat, room), lambda _: gone.set())
+    leaving.alone(0.0)
+    await asyncio.wait_for(gone.wait(), 10)
+    assert room.local_participant.shown == []
