@@ -101,6 +101,7 @@ async def test_many_rooms_on_one_worker(
         assert set(speakers(tallyroom.transcript(job_id))) == {"alice"}
 
 
+@pytest.mark.crowd
 async def test_a_server_that_restarts_finds_everyone_still_heard(
     room_name: str, tmp_path: Path
 ) -> None:
