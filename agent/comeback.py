@@ -29,6 +29,7 @@ COMING_SECONDS = 30.0
 """Our own worker may be the only one, and still be on its way back to the server, too."""
 LOOK_SECONDS = 10.0
 LOOKS = 3
+_UNREACHABLE = (TimeoutError, aiohttp.ClientError, api.TwirpError)
 
 
 async def until_given_up(room_name: str, settings: AgentSettings) -> None:
@@ -47,7 +48,7 @@ async def until_given_up(room_name: str, settings: AgentSettings) -> None:
 async def _are_people_seen(room_name: str, settings: AgentSettings) -> bool:
     try:
         return await _people_are_there(room_name, settings)
-    except (TimeoutError, aiohttp.ClientError, api.TwirpError):
+    except _UNREACHABLE:
         return False
 
 
@@ -70,7 +71,7 @@ async def come_back(ctx: JobContext, settings: AgentSettings, elapsed: float) ->
                 return False
             # We may be in the room ourselves, with a connection that is mended too late.
             await dispatch(asked, ctx.job.room.name, request, force=True, timeout=COMING_SECONDS)
-        except (DispatchError, TimeoutError, aiohttp.ClientError, api.TwirpError):
+        except (DispatchError, *_UNREACHABLE):
             await asyncio.sleep(PAUSE_SECONDS)
         else:
             logger.warning("cut off from the meeting: another transcriber has come")

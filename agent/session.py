@@ -255,8 +255,8 @@ class TranscriptionSession:
 
     def _on_person_gone(self, participant: rtc.RemoteParticipant) -> None:
         self._end_listeners(list(participant.track_publications))
-        # A full reconnect takes everybody out of the room before it says what it is. To set an
-        # attribute in the middle of it would leave it standing for good.
+        # A full reconnect takes everybody out of the room before it says what it is; an attribute
+        # set in the middle of it may be why it sometimes stands still for good.
         asyncio.get_running_loop().call_later(SETTLED_SECONDS, self._look_whether_alone)
 
     def _look_whether_alone(self) -> None:

@@ -16,23 +16,15 @@ from dataclasses import dataclass, field
 
 _STEP_SECONDS = 0.002
 _WORTH_NOTING_SECONDS = 0.01
+_MOSTLY_IDLE = 0.25
 _MARGIN_SECONDS = 0.02
 
 
 @dataclass
-class _Stall:
-    """Stretches of it that follow upon each other are one: what waits for its turn waits again."""
-
-    start: float
-    end: float
-    taken: float
-
-
-@dataclass
 class Stalls:
-    """When the processor was taken away, and for how long, in monotonic seconds."""
+    """Each with its beginning and end, in monotonic seconds."""
 
-    seen: list[_Stall] = field(default_factory=list)
+    seen: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
     @asynccontextmanager
@@ -45,11 +37,11 @@ class Stalls:
             watching.cancel()
 
     def at(self, moment: float) -> float:
-        """For how many seconds the processor was taken away around this moment."""
+        """For how many seconds the process stood still around this moment."""
         return sum(
-            stall.taken
-            for stall in self.seen
-            if stall.start - _MARGIN_SECONDS <= moment <= stall.end + _MARGIN_SECONDS
+            end - start
+            for start, end in self.seen
+            if start - _MARGIN_SECONDS <= moment <= end + _MARGIN_SECONDS
         )
 
     async def _watch(self) -> None:
@@ -57,13 +49,6 @@ class Stalls:
             start, used = time.monotonic(), time.process_time()
             await asyncio.sleep(_STEP_SECONDS)
             end, used = time.monotonic(), time.process_time() - used
-            taken = end - start - _STEP_SECONDS - used
-            if taken > _WORTH_NOTING_SECONDS:
-                self._note(start, end, taken)
-
-    def _note(self, start: float, end: float, taken: float) -> None:
-        if self.seen and start - self.seen[-1].end < _MARGIN_SECONDS:
-            self.seen[-1].end = end
-            self.seen[-1].taken += taken
-        else:
-            self.seen.append(_Stall(start, end, taken))
+            late = end - start - _STEP_SECONDS
+            if late > _WORTH_NOTING_SECONDS and used < late * _MOSTLY_IDLE:
+                self.seen.append((start, end))
