@@ -15,23 +15,29 @@ import typer
 from metering import MeteringError, __version__
 from metering import cli as meter_cli
 
-from .commands import afterwards
 from .errors import TranscriberError
 
+AFTERWARDS = {
+    "forget": "agent.commands.forget",
+    "notes": "agent.commands.notes",
+    "prune": "agent.commands.prune",
+    "record": "agent.commands.record",
+    "search": "agent.commands.search",
+    "timeline": "agent.commands.timeline",
+    "transcript": "agent.commands.transcripts",
+    "correct": "agent.commands.transcripts",
+}
+"""The module of each command besides those that ask for a transcriber."""
+
+
+class _Commands(meter_cli.CommandsOnDemand):
+    # What both have is the transcriber's: it does the meter's part, too.
+    modules = meter_cli.COMMANDS | AFTERWARDS
+
+
 app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-# What both have is the transcriber's: it does the meter's part, too.
-_OWN = {command.callback.__name__ for command in afterwards.registered_commands if command.callback}
-app.registered_commands += [
-    command
-    for command in meter_cli.app.registered_commands
-    if command.callback and command.callback.__name__ not in _OWN
-]
-app.registered_groups += meter_cli.app.registered_groups
-app.registered_commands += afterwards.registered_commands
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 

@@ -1,4 +1,4 @@
-"""What all commands share: one line on stderr for what cannot be done, JSON, a terminal."""
+"""What all commands share: where they register, how they fail in one line, JSON, a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _UNCUT_WIDTH = 180
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the contract has it.")]
 

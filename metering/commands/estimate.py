@@ -20,9 +20,6 @@ from ..usage import format_decimal
 from .app import AsJson, app, console, fail, print_json
 from .estimate_options import Asked, asks_for_a_pattern
 
-plans_app = typer.Typer(no_args_is_help=True, help="What the plans would cost.")
-app.add_typer(plans_app, name="plans")
-
 
 @app.command()
 @asks_for_a_pattern
@@ -54,7 +51,6 @@ def estimate(
         _print_estimate(asked, offer)
 
 
-@plans_app.command("compare")
 @asks_for_a_pattern
 def compare_plans(asked: Asked, as_json: AsJson = False) -> None:
     """Compare a month of equal meetings on every plan and hosting: limits first, then price."""

@@ -15,11 +15,9 @@ from ..reports.replay import Replay, replay_month
 from ..settings import MeterSettings
 from ..usage import format_decimal
 from .app import AsJson, console, print_json, run
-from .estimate import plans_app
 from .statement import read_period
 
 
-@plans_app.command("replay")
 def replay(
     month: Annotated[str, typer.Argument(help="The calendar month, YYYY-MM.")],
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's jobs.")] = None,

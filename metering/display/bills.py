@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -14,13 +15,16 @@ from ..billing.bill import Bill
 from ..billing.comparison import CheaperFrom, Offer
 from ..billing.month import MonthLine
 from ..billing.statement import Statement
-from ..ledger.issued import Issued
 from ..pricing.charges import ChargeState
 from ..reports.groups import Group
 from ..usage import format_decimal
 from .layout import Column, Flow, Sheet
 from .records import amount, made_of, money, other_reading, plain
 from .spreadsheet import inert
+
+if TYPE_CHECKING:
+    # An estimate is printed without a store.
+    from ..ledger.issued import Issued
 
 CSV_COLUMNS = (
     "period",

@@ -17,7 +17,7 @@ import metering
 ROOT = Path(__file__).resolve().parents[3]
 
 PUBLIC_MODULES = {
-    "metering.cli": {"app", "fail", "print_json", "AsJson"},
+    "metering.cli": {"COMMANDS", "CommandsOnDemand", "fail", "print_json", "AsJson"},
     "metering.commands.forget": {
         "Backups",
         "IdArgument",
