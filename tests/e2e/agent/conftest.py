@@ -88,5 +88,6 @@ async def tallyroom(
     livekit_server: LocalServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Tallyroom]:
     data = tmp_path_factory.mktemp("tallyroom") / "data"
-    async with WorkerProcess(livekit_server, data) as worker:
+    # So that no test waits for the process that the one before it has used up.
+    async with WorkerProcess(livekit_server, data, {"TALLYROOM_IDLE_PROCESSES": "2"}) as worker:
         yield Tallyroom(worker, data)
