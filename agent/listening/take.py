@@ -27,7 +27,10 @@ LONGEST_PAUSE_SECONDS = 15.0
 DRAIN_SECONDS = 12.0
 """How long a provider may take for its last words; a stream that is silent for longer has hung."""
 _HANGS = 3
-"""A provider that swallows audio without a word is paid for it each time."""
+"""A provider that swallows audio, and answers no more, is paid for it each time."""
+
+_TAIL_SECONDS = 1.5
+"""Of audio after the last words, which a gate holds on for: nobody answers for silence."""
 
 _NOTHING_BEGUN = (stt.SpeechEventType.FINAL_TRANSCRIPT, stt.SpeechEventType.END_OF_SPEECH)
 
@@ -204,10 +207,14 @@ class Take:
         if drain.timed_out:
             self._hangs += 1
             logger.warning("a stream's last words did not come within %g s", DRAIN_SECONDS)
-            self._is_over = self.gave_up = self._heard or self._hangs >= _HANGS
+            self._is_over = self.gave_up = self._hangs >= _HANGS or self._is_at_the_tail
         else:
             self._is_over = self._ended.is_set()
         return self._is_over
+
+    @property
+    def _is_at_the_tail(self) -> bool:
+        return self._heard and not self._is_begun and self._backlog.seconds <= _TAIL_SECONDS
 
     async def _take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
         said = event.alternatives[0] if event.alternatives else None

@@ -435,6 +435,59 @@ async def test_last_words_that_do_not_come_are_given_up(
     assert "a stream's last words did not come within 0.05 s" in caplog.messages
 
 
+async def test_a_provider_that_hangs_in_the_middle_of_a_sentence_is_asked_again(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append)
+    hearing.engine.hanging = 1
+    hearing.engine.last_words = "and so we met"
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    await stream.heard(1, 2)
+    stream.say("and so", 0.0, 1.0, final=False)
+    assert (await hearing.interim()).text == "and so"
+    hearing.listener.end()
+    await (await hearing.engine.next_stream()).heard(1, 2)
+    assert (await hearing.segment()).text == "and so we met"
+    await hearing.over()
+    assert gaps == []
+
+
+async def test_one_that_hangs_again_and_again_is_given_up_and_leaves_a_gap(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append)
+    hearing.engine.hanging = 9
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    await stream.heard(1, 2)
+    stream.say("and so", 0.0, 1.0, final=False)
+    hearing.listener.end()
+    await hearing.over()
+    assert len(hearing.engine.opened_at) == 3
+    assert [(gap.start, gap.end) for gap in gaps] == [(0.0, 1.0), (1.0, 2.0)]
+
+
+async def test_one_that_hangs_over_the_silence_at_the_end_is_not_asked_again(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    hearing = hear()
+    hearing.engine.hanging = 9
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    await stream.heard(1, 2)
+    stream.say("and so we met", 0.0, 1.0)
+    await hearing.segment()
+    hearing.listener.end()
+    await hearing.over()
+    assert len(hearing.engine.opened_at) == 1
+
+
 async def test_what_was_being_said_by_who_opts_out_is_neither_words_nor_a_gap(hear: Hear) -> None:
     gaps: list[Gap] = []
     hearing = hear(on_gap=gaps.append)

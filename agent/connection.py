@@ -1,0 +1,142 @@
+"""Whether what a job sees of its room is what the server has of it, and when that is given up.
+
+The SDK mends a connection by itself, and nearly always can. Where it cannot, or does not, nobody
+is told. So whenever the connection is away, and when everybody has gone, the server is asked
+whether people are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from livekit import rtc
+
+logger = logging.getLogger("tallyroom.agent")
+
+AWAY_SECONDS = 2.0
+"""A connection that is back within a moment loses no audio: it was on its way."""
+CUT_OFF_SECONDS = 20.0
+"""The server ends the job of an agent that it has lost when it can tell its worker again."""
+
+_ENDED = frozenset(
+    {
+        rtc.DisconnectReason.CLIENT_INITIATED,
+        rtc.DisconnectReason.PARTICIPANT_REMOVED,
+        rtc.DisconnectReason.ROOM_DELETED,
+        rtc.DisconnectReason.ROOM_CLOSED,
+    }
+)
+"""Somebody wanted it to end; with any other reason the meeting may go on."""
+
+UntilGivenUp = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Connection:
+    """One job's, from the moment it is made.
+
+    Args:
+        room: whose connection it is.
+        now: seconds since the job has joined.
+        until_given_up: returns once people have been there, by the server's account, for a while.
+        on_back: called each time it is back.
+        on_gap: from when to when nothing was heard, in seconds since the job has joined.
+        on_given_up: called once, if ever.
+    """
+
+    def __init__(
+        self,
+        room: rtc.Room,
+        *,
+        now: Callable[[], float],
+        until_given_up: UntilGivenUp | None,
+        on_back: Callable[[], None],
+        on_gap: Callable[[float, float], None],
+        on_given_up: Callable[[], None],
+    ) -> None:
+        self._now = now
+        self._until_given_up = until_given_up
+        self._on_back = on_back
+        self._on_gap = on_gap
+        self._on_given_up = on_given_up
+        self._away_since: float | None = None
+        self._back_at: float | None = None
+        self._disconnected: int | None = None
+        self._doubting: asyncio.Task[None] | None = None
+        self._is_given_up = False
+        room.on("reconnecting", self._on_reconnecting)
+        room.on("reconnected", self._on_reconnected)
+        room.on("disconnected", self._on_disconnected)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is being mended."""
+        return self._away_since is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether people may be there whom a job that ends now could not hear to the end."""
+        if self._is_given_up:
+            return True
+        if self._disconnected is not None:
+            return self._disconnected not in _ENDED
+        if self.is_away:
+            return True
+        return self._back_at is not None and self._now() - self._back_at < CUT_OFF_SECONDS
+
+    def doubt(self) -> None:
+        """Nobody is seen any more: that may not be what the server has."""
+        if self._until_given_up and self._doubting is None:
+            self._doubting = asyncio.create_task(
+                self._give_up(self._until_given_up), name="tallyroom-doubt"
+            )
+
+    def trust(self) -> None:
+        """Somebody is seen who has just come."""
+        if not self.is_away:
+            self._stop_doubting()
+
+    def close(self) -> None:
+        """The job ends; what has not come back until now is a gap until now."""
+        self._stop_doubting()
+        self._close_gap()
+
+    async def _give_up(self, until_given_up: UntilGivenUp) -> None:
+        try:
+            await until_given_up()
+        except Exception as error:
+            # Whatever it is: the meeting is heard as far as it can be.
+            logger.error("the server cannot be asked who is there: %s", type(error).__name__)
+            self._doubting = None
+            return
+        logger.error("people are there whom we do not see: another transcriber is to take over")
+        self._is_given_up = True
+        self._on_given_up()
+
+    def _stop_doubting(self) -> None:
+        if self._doubting:
+            self._doubting.cancel()
+            self._doubting = None
+
+    def _on_reconnecting(self) -> None:
+        if self._away_since is None:
+            self._away_since = self._now()
+            self.doubt()
+
+    def _on_reconnected(self) -> None:
+        was_away = self.is_away
+        self._close_gap()
+        self._stop_doubting()
+        self._back_at = self._now()
+        if was_away:
+            self._on_back()
+
+    def _on_disconnected(self, reason: int) -> None:
+        self._disconnected = reason
+
+    def _close_gap(self) -> None:
+        since, self._away_since = self._away_since, None
+        if since is not None and self._now() - since >= AWAY_SECONDS:
+            self._on_gap(since, self._now())
