@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from livekit import api
 from livekit.agents import JobContext
-from livekit.agents.types import ATTRIBUTE_AGENT_NAME
-from livekit.protocol import agent as agent_proto
 
-from .dispatch import JOB_ATTRIBUTE, dispatch
+from .dispatch import dispatch, is_another
 from .errors import DispatchError
 from .people import is_heard_by_server
 from .request import TranscriptionRequest
@@ -31,8 +29,8 @@ PAUSE_SECONDS = 2.0
 ANSWER_SECONDS = 2.0
 COMING_SECONDS = 30.0
 """Our own worker may be the only one, and still be on its way back to the server, too."""
-PATIENCE_SECONDS = 240.0
-"""How long a server that is away is asked; LiveKit gives the end of a job five minutes."""
+PATIENCE_SECONDS = 120.0
+"""How long it is tried: a record is settled after it, and whoever stops a worker waits for that."""
 RETURNING_SECONDS = 60.0
 """How long people are waited for who have lost the server as we have."""
 LOOK_SECONDS = 10.0
@@ -58,6 +56,7 @@ async def come_back(
     settings: AgentSettings,
     elapsed: float,
     *,
+    wanted: Callable[[], bool] = lambda: True,
     patience: float = PATIENCE_SECONDS,
     returning: float = RETURNING_SECONDS,
 ) -> bool:
@@ -65,7 +64,8 @@ async def come_back(
 
     The new job has an id of its own, with a record and a transcript of its own, and of the time
     that this one had what is left after the seconds `elapsed`. The server may be away for
-    `patience`, and people for `returning` after it has answered, both in seconds.
+    `patience`, and people for `returning` while it answers, both in seconds; where people are there
+    it is `PATIENCE_SECONDS` until it is given up. `wanted` says whether it still is.
     """
     request = TranscriptionRequest.parse(ctx.job.metadata)
     if request.leave_after_minutes:
@@ -74,30 +74,37 @@ async def come_back(
             return False
         request = request.model_copy(update={"leave_after_minutes": left})
     asked = settings.model_copy(update={"agent_name": ctx.job.agent_name})
-    room_name = ctx.job.room.name
-    deadline = time.monotonic() + patience
-    alone_until: float | None = None
-    while True:
+    began = time.monotonic()
+    alone_since: float | None = None
+    while wanted():
+        limit = began + patience
         try:
-            seen = await _participants(room_name, asked)
-            if _another(seen, ctx.job):
+            seen = await _participants(ctx.job.room.name, asked)
+            if is_another(seen, ctx.job.agent_name, ctx.job.id):
                 return True
             if _people_among(seen):
+                limit = began + PATIENCE_SECONDS
                 # We may be in the room ourselves, with a connection that is mended too late.
                 await dispatch(
-                    asked, room_name, request, instead_of=ctx.job.id, timeout=COMING_SECONDS
+                    asked,
+                    ctx.job.room.name,
+                    request,
+                    instead_of=ctx.job.id,
+                    timeout=COMING_SECONDS,
                 )
                 logger.warning("the meeting goes on without us: another transcriber has come")
                 return True
         except _UNREACHABLE:
-            if time.monotonic() + PAUSE_SECONDS > deadline:
+            alone_since = None
+            if time.monotonic() + PAUSE_SECONDS > limit:
                 logger.error("no other transcriber has come into a meeting that may go on")
                 return False
         else:
-            alone_until = alone_until or time.monotonic() + returning
-            if time.monotonic() + PAUSE_SECONDS > min(alone_until, deadline):
+            alone_since = alone_since or time.monotonic()
+            if time.monotonic() + PAUSE_SECONDS > alone_since + returning:
                 return False
         await asyncio.sleep(PAUSE_SECONDS)
+    return False
 
 
 async def _participants(room_name: str, settings: AgentSettings) -> Sequence[api.ParticipantInfo]:
@@ -122,12 +129,3 @@ async def _participants(room_name: str, settings: AgentSettings) -> Sequence[api
 def _people_among(participants: Sequence[api.ParticipantInfo]) -> bool:
     """Whether anybody is there whom a transcriber would see."""
     return any(is_heard_by_server(one.kind) and not one.permission.hidden for one in participants)
-
-
-def _another(participants: Sequence[api.ParticipantInfo], job: agent_proto.Job) -> bool:
-    """Whether a transcriber of our name is there that is not us: somebody else was quicker."""
-    return any(
-        one.attributes.get(ATTRIBUTE_AGENT_NAME) == job.agent_name
-        and one.attributes.get(JOB_ATTRIBUTE) != job.id
-        for one in participants
-    )

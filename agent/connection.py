@@ -8,6 +8,7 @@ whether people are there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -24,12 +25,13 @@ CUT_OFF_SECONDS = 20.0
 _ENDED = frozenset(
     {
         rtc.DisconnectReason.CLIENT_INITIATED,
+        rtc.DisconnectReason.DUPLICATE_IDENTITY,
         rtc.DisconnectReason.PARTICIPANT_REMOVED,
         rtc.DisconnectReason.ROOM_DELETED,
         rtc.DisconnectReason.ROOM_CLOSED,
     }
 )
-"""Somebody wanted it to end; with any other reason the meeting may go on."""
+"""Somebody wanted it to end, or the same job runs again; else the meeting may go on without us."""
 
 UntilGivenUp = Callable[[], Coroutine[Any, Any, None]]
 
@@ -63,7 +65,9 @@ class Connection:
         self._on_given_up = on_given_up
         self._away_since: float | None = None
         self._back_at: float | None = None
-        self._disconnected: int | None = None
+        self._left = asyncio.Event()
+        self._left_because: int | None = None
+        self._was_unsettled: bool | None = None
         self._doubting: asyncio.Task[None] | None = None
         self._is_given_up = False
         room.on("reconnecting", self._on_reconnecting)
@@ -80,15 +84,24 @@ class Connection:
         """Whether people may be there whom a job that ends now could not hear to the end."""
         if self._is_given_up:
             return True
-        if self._disconnected is not None:
-            return self._disconnected not in _ENDED
+        if self._left_because is not None:
+            return self._left_because not in _ENDED
+        return self._is_unsettled if self._was_unsettled is None else self._was_unsettled
+
+    @property
+    def _is_unsettled(self) -> bool:
         if self.is_away:
             return True
         return self._back_at is not None and self._now() - self._back_at < CUT_OFF_SECONDS
 
+    async def until_disconnected(self, seconds: float) -> None:
+        """Return once the SDK has said that the room is left, or after so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._left.wait(), seconds)
+
     def doubt(self) -> None:
         """Nobody is seen any more: that may not be what the server has."""
-        if self._until_given_up and self._doubting is None:
+        if self._until_given_up and self._doubting is None and self._was_unsettled is None:
             self._doubting = asyncio.create_task(
                 self._give_up(self._until_given_up), name="tallyroom-doubt"
             )
@@ -98,9 +111,15 @@ class Connection:
         if not self.is_away:
             self._stop_doubting()
 
-    def close(self) -> None:
-        """The job ends; what has not come back until now is a gap until now."""
+    def end(self) -> None:
+        """The job ends: how things stand now is how they stand, but for why the room is left."""
+        if self._was_unsettled is None:
+            self._was_unsettled = self._is_unsettled
         self._stop_doubting()
+
+    def close(self) -> None:
+        """Nothing more is heard; what has not come back until now is a gap until now."""
+        self.end()
         self._close_gap()
 
     async def _give_up(self, until_given_up: UntilGivenUp) -> None:
@@ -121,11 +140,13 @@ class Connection:
             self._doubting = None
 
     def _on_reconnecting(self) -> None:
-        if self._away_since is None:
+        if self._away_since is None and self._was_unsettled is None:
             self._away_since = self._now()
             self.doubt()
 
     def _on_reconnected(self) -> None:
+        if self._was_unsettled is not None:
+            return
         was_away = self.is_away
         self._close_gap()
         self._stop_doubting()
@@ -134,7 +155,8 @@ class Connection:
             self._on_back()
 
     def _on_disconnected(self, reason: int) -> None:
-        self._disconnected = reason
+        self._left_because = reason
+        self._left.set()
 
     def _close_gap(self) -> None:
         since, self._away_since = self._away_since, None

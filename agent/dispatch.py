@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,6 +19,7 @@ from livekit.protocol import agent as agent_proto
 from livekit.protocol import models
 
 from .errors import DispatchError
+from .presence import ENDING_ATTRIBUTE
 from .request import TranscriptionRequest
 from .server_api import server_api
 from .settings import AgentSettings
@@ -133,11 +134,7 @@ class _Asker:
     async def _refuse_second(self) -> None:
         """Two transcribers in a room caption everything twice, and both are billed."""
         for participant in await self._participants():
-            attributes = participant.attributes
-            if (
-                attributes.get(ATTRIBUTE_AGENT_NAME) == self._agent_name
-                and attributes.get(JOB_ATTRIBUTE, "") != self._instead_of
-            ):
+            if is_another([participant], self._agent_name, self._instead_of):
                 raise DispatchError(
                     f"room {self._room_name!r} has a transcriber already ({participant.identity});"
                     " use --force to send another"
@@ -230,6 +227,18 @@ class _Asker:
             for participant in listed.participants
             if participant.state == models.ParticipantInfo.State.ACTIVE
         ]
+
+
+def is_another(
+    participants: Iterable[models.ParticipantInfo], agent_name: str, job_id: str | None
+) -> bool:
+    """Whether an agent of that name listens there which is not the job's."""
+    return any(
+        one.attributes.get(ATTRIBUTE_AGENT_NAME) == agent_name
+        and one.attributes.get(JOB_ATTRIBUTE, "") != job_id
+        and not one.attributes.get(ENDING_ATTRIBUTE)
+        for one in participants
+    )
 
 
 def _may_still_come(other: api.AgentDispatch, now_ns: int) -> bool:

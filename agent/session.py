@@ -29,7 +29,7 @@ from .manners.leaving import EVERYONE_HAS_LEFT, Leaving
 from .manners.opt_out import OPT_OUT_ATTRIBUTE, has_opted_out
 from .observers import MeetingObserver, Observers
 from .people import HEARD_KINDS
-from .presence import appear
+from .presence import appear, say_ending
 from .recognition import Recognition
 from .request import TranscriptionRequest
 from .segments import Gap, Meeting, Segment
@@ -71,7 +71,8 @@ class TranscriptionSession:
         self._captions = Captions(ctx.room) if request.captions else None
         self._transcript: TranscriptWriter | None = None
         self._listeners: dict[str, tuple[rtc.Track, Listener]] = {}
-        self._hearing: set[asyncio.Task[None]] = set()
+        self._hearing: dict[asyncio.Task[None], tuple[str, Listener]] = {}
+        """Whose audio each hears: those too whose last words are still to come."""
         self._began = time.monotonic()
         self._is_listening = False
         self._leaving = Leaving(ctx.room, Chat(ctx.room), self._leave)
@@ -160,14 +161,20 @@ class TranscriptionSession:
         """Set once somebody has come whom the job, at its end, hears no more."""
         return self._has_company_again
 
+    async def until_disconnected(self, seconds: float) -> None:
+        """Return once it is known why the room is left, or after so long."""
+        await self._connection.until_disconnected(seconds)
+
     async def finish(self) -> None:
         """Hear out what was being said, and write the transcript's files. Does nothing twice."""
         if self._finished:
             return
         self._finished = True
         self._leaving.cancel()
+        self._connection.end()
         if self._appearing:
             self._appearing.cancel()
+        self._appearing = asyncio.create_task(say_ending(self._room), name="tallyroom-ending")
         await self._hear_out()
         if self._captions:
             await self._captions.close()
@@ -238,11 +245,11 @@ class TranscriptionSession:
         )
         self._listeners[track.sid] = track, listener
         task = asyncio.create_task(listener.listen(track), name="tallyroom-listener")
-        self._hearing.add(task)
+        self._hearing[task] = identity, listener
         task.add_done_callback(lambda done: self._on_listener_done(listener, done))
 
     def _on_listener_done(self, listener: Listener, task: asyncio.Task[None]) -> None:
-        self._hearing.discard(task)
+        del self._hearing[task]
         for track_id, (_, known) in list(self._listeners.items()):
             if known is listener:
                 del self._listeners[track_id]
@@ -321,9 +328,13 @@ class TranscriptionSession:
         for track_id, publication in participant.track_publications.items():
             if publication.kind != rtc.TrackKind.KIND_AUDIO:
                 continue
-            if is_out and (known := self._listeners.pop(track_id, None)):
-                known[1].discard()
+            if is_out:
+                self._listeners.pop(track_id, None)
             publication.set_subscribed(not is_out)
+        if is_out:
+            for identity, listener in self._hearing.values():
+                if identity == participant.identity:
+                    listener.discard()
 
     async def _on_segment(self, segment: Segment) -> None:
         """At once to the room and to the disk: neither waits for the other."""

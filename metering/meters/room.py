@@ -38,6 +38,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAUSIBLE_LAG = timedelta(seconds=10)
 """A join is heard of within this; a larger gap is two clocks that disagree."""
 
+_SETTLED = timedelta(seconds=1)
+"""After somebody has gone; by then it is known whether it was we who lost the connection."""
+
 
 class RoomMeter:
     """Meters one room, from the moment that we are in it.
@@ -54,6 +57,7 @@ class RoomMeter:
         self._session: OpenUsage | None = None
         self._downstream: OpenUsage | None = None
         self._connections: dict[str, OpenUsage] = {}
+        self._gone: dict[str, datetime] = {}
         self._bytes_seen: dict[str, int] = {}
         self._clock_skew = timedelta(0)
         self._out_of_sight_since: datetime | None = None
@@ -76,6 +80,7 @@ class RoomMeter:
             self._entered()
         for participant in (self._room.local_participant, *self._room.remote_participants.values()):
             self._joined(participant)
+        self._close_gone(self._recorder.clock.stamp() - _SETTLED)
 
     def _entered(self) -> None:
         local = self._room.local_participant
@@ -117,6 +122,7 @@ class RoomMeter:
         return min(now, (server_stamp or now - self._clock_skew) + self._clock_skew)
 
     def _joined(self, participant: rtc.Participant) -> None:
+        self._gone.pop(participant.sid, None)
         if not participant.sid or participant.sid in self._connections:
             return
         if self._session is None and self._room.isconnected():
@@ -157,18 +163,40 @@ class RoomMeter:
         return f"{self._server}/{participant.sid}/{joined_ms}"
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
-        self._joined(participant)
-        if connection := self._connections.get(participant.sid):
-            # Who left while we could not see the room, left somewhen in that time.
-            connection.close(lasted_until=self._out_of_sight_since)
+        """Somebody has left, or we have: that is only known a moment later.
+
+        A full reconnect takes everybody out of the room before it says what it is, and puts those
+        who have been there all the time back in, with the connection that they had.
+        """
+        if participant.sid not in self._connections:
+            self._joined(participant)
+        self._gone.setdefault(participant.sid, self._recorder.clock.stamp())
+
+    def _close_gone(self, before: datetime) -> None:
+        """Close the connections of those who had left by then, if we could see the room."""
+        if self._out_of_sight_since is not None:
+            return
+        for sid, left_at in list(self._gone.items()):
+            if left_at <= before:
+                del self._gone[sid]
+                self._connections[sid].close(ended_at=left_at)
 
     def _reconnecting(self) -> None:
         if self._out_of_sight_since is None:
-            self._out_of_sight_since = self._last_lost_at = self._recorder.clock.stamp()
+            now = self._recorder.clock.stamp()
+            self._close_gone(now - _SETTLED)
+            self._out_of_sight_since = self._last_lost_at = now
 
     def _reconnected(self) -> None:
         self.notice()
+        self._close_unseen()
         self._out_of_sight_since = None
+
+    def _close_unseen(self) -> None:
+        """Who left while we could not see the room, left somewhen in that time."""
+        for sid in self._gone:
+            self._connections[sid].close(lasted_until=self._out_of_sight_since)
+        self._gone.clear()
 
     def _state_changed(self, state: int) -> None:
         self.notice()
@@ -184,6 +212,8 @@ class RoomMeter:
 
     def close(self, *, everyone: bool = False) -> None:
         """Close what is open; others' connections are partial unless the room ended for all."""
+        self._close_gone(self._recorder.clock.stamp())
+        self._close_unseen()
         for opened in (self._session, self._downstream):
             if opened:
                 opened.close()

@@ -162,4 +162,5 @@ async def test_who_speaks_through_it_is_heard_on_while_the_words_before_it_are_s
     assert not context.ended_because
     transcript = json.loads((tmp_path / "AJ_here" / "transcript.json").read_text("utf-8"))
     assert len(transcript["segments"]) >= 2
-    assert transcript["gaps"] == []
+    # What was said while the connection was away can be a gap; nothing that was heard is.
+    assert [gap for gap in transcript["gaps"] if gap["track_id"]] == []

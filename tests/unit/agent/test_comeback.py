@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,7 +24,9 @@ from pydantic import SecretStr
 from agent import comeback
 from agent.dispatch import JOB_ATTRIBUTE
 from agent.errors import DispatchError
+from agent.presence import ENDING_ATTRIBUTE
 from agent.request import TranscriptionRequest
+from agent.server_api import server_api
 from agent.settings import AgentSettings
 
 Info = api.ParticipantInfo
@@ -103,7 +106,7 @@ def job(metadata: str = "") -> JobContext:
     return cast(JobContext, SimpleNamespace(job=values))
 
 
-async def come_back(server: Server, metadata: str = "", **limits: float) -> bool:
+async def come_back(server: Server, metadata: str = "", **limits: Any) -> bool:
     async with asyncio.timeout(20):
         return await comeback.come_back(
             job(metadata), server.settings(), 60.0, **{"patience": 0.0, "returning": 0.0} | limits
@@ -117,16 +120,37 @@ async def test_a_reconnect_is_given_up_once_people_are_seen_again_and_again(serv
     assert server.asked == 8
 
 
-async def test_a_server_that_is_away_gives_nothing_up_and_ends_no_watch() -> None:
+async def test_a_server_that_is_away_gives_nothing_up_and_ends_no_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused: list[str] = []
+    refused_twice = asyncio.Event()
+
+    @asynccontextmanager
+    async def listening(settings: AgentSettings) -> AsyncIterator[api.LiveKitAPI]:
+        try:
+            async with server_api(settings) as livekit:
+                yield livekit
+        except DispatchError as error:
+            refused.append(str(error))
+            if len(refused) == 2:
+                refused_twice.set()
+            raise
+
+    monkeypatch.setattr(comeback, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(comeback, "server_api", listening)
     settings = AgentSettings(
         livekit_url=f"http://127.0.0.1:{unused_port()}",
         livekit_api_key="key",
         livekit_api_secret=SecretStr("s" * 40),
     )
     watch = asyncio.create_task(comeback.until_given_up(ROOM, settings))
-    done, _ = await asyncio.wait([watch], timeout=0.5)
-    assert not done
+    await asyncio.wait_for(refused_twice.wait(), 20)
+    assert "cannot be reached" in refused[0]
+    assert not watch.done()
     watch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watch
 
 
 @pytest.mark.parametrize(
@@ -152,6 +176,14 @@ async def test_another_that_is_there_already_is_enough(server: Server) -> None:
     server.answers.append([person(), transcriber("AJ_1"), transcriber("AJ_2")])
     assert await come_back(server)
     assert server.dispatched == []
+
+
+async def test_one_that_only_makes_notes_still_is_not_enough(server: Server) -> None:
+    busy = transcriber("AJ_2")
+    busy.attributes[ENDING_ATTRIBUTE] = "true"
+    server.answers.append([person(), busy])
+    assert await come_back(server)
+    assert len(server.dispatched) == 1
 
 
 async def test_another_customers_agent_is_none_of_ours(server: Server) -> None:
@@ -184,11 +216,26 @@ async def test_people_who_have_lost_the_server_too_are_waited_for(server: Server
     assert len(server.dispatched) == 1
 
 
-async def test_a_dispatch_to_which_nobody_comes_is_repeated(server: Server) -> None:
+async def test_people_are_waited_for_anew_when_the_server_was_away_again(server: Server) -> None:
+    server.answers.extend([[], [], *[503] * 8, [], [person()]])
+    assert await come_back(server, patience=20.0, returning=0.3)
+    assert len(server.dispatched) == 1
+
+
+async def test_a_dispatch_to_which_nobody_comes_is_repeated_while_people_are_there(
+    server: Server,
+) -> None:
     server.answers.append([person()])
     server.refusals = 2
-    assert await come_back(server, patience=20.0)
+    assert await come_back(server, patience=0.0)
     assert len(server.dispatched) == 3
+
+
+async def test_nobody_comes_who_is_not_wanted_any_more(server: Server) -> None:
+    server.answers.extend([[], [person()]])
+    limits = {"patience": 20.0, "returning": 20.0}
+    assert not await come_back(server, **limits, wanted=lambda: server.asked < 1)
+    assert server.dispatched == []
 
 
 @pytest.mark.parametrize(("minutes", "left"), [(3.0, 2.0), (1.0, None)])

@@ -103,6 +103,7 @@ async def test_just_after_it_is_back_it_may_still_be_lost(job: Job) -> None:
         (rtc.DisconnectReason.ROOM_CLOSED, False),
         (rtc.DisconnectReason.ROOM_DELETED, False),
         (rtc.DisconnectReason.PARTICIPANT_REMOVED, False),
+        (rtc.DisconnectReason.DUPLICATE_IDENTITY, False),
         (rtc.DisconnectReason.SERVER_SHUTDOWN, True),
         (rtc.DisconnectReason.CONNECTION_TIMEOUT, True),
         (rtc.DisconnectReason.STATE_MISMATCH, True),
@@ -116,6 +117,36 @@ async def test_why_the_room_was_left_says_whether_it_goes_on(
     job.room.emit("reconnecting")
     job.room.emit("disconnected", reason)
     assert job.connection.is_lost is is_lost
+
+
+async def test_at_the_end_of_a_job_it_is_as_lost_as_it_was_but_for_why_the_room_is_left(
+    job: Job,
+) -> None:
+    job.room.emit("reconnecting")
+    job.connection.end()
+    job.time = 60.0
+    job.room.emit("reconnected")
+    job.connection.close()
+    assert job.connection.is_lost
+    assert (job.gaps, job.came_back) == ([(0.0, 60.0)], 0)
+    job.room.emit("disconnected", rtc.DisconnectReason.PARTICIPANT_REMOVED)
+    assert not job.connection.is_lost
+
+
+async def test_what_is_said_after_the_end_of_a_job_begins_nothing(job: Job) -> None:
+    job.connection.end()
+    job.room.emit("reconnecting")
+    job.connection.doubt()
+    assert not await job.is_given_up()
+    assert (job.asked, job.connection.is_lost) == (0, False)
+
+
+async def test_why_the_room_is_left_is_waited_for_but_not_for_long(job: Job) -> None:
+    await job.connection.until_disconnected(0.01)
+    waiting = asyncio.create_task(job.connection.until_disconnected(1000.0))
+    await asyncio.sleep(0)
+    job.room.emit("disconnected", rtc.DisconnectReason.ROOM_CLOSED)
+    await asyncio.wait_for(waiting, 10)
 
 
 async def test_it_is_given_up_once_while_it_stands_still(job: Job) -> None:

@@ -20,6 +20,7 @@ from livekit import rtc
 from livekit.agents import JobContext
 
 from agent import session
+from agent.manners.opt_out import OPT_OUT_ATTRIBUTE
 from agent.recognition import Recognition
 from agent.request import TranscriptionRequest
 from agent.session import TranscriptionSession
@@ -28,6 +29,21 @@ from metering import JobMeter
 ALONE_SECONDS = 0.1
 STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+
+
+class Person(rtc.RemoteParticipant):
+    """Somebody who is there, without the SDK's handle of them."""
+
+    def __init__(self, identity: str, kind: int) -> None:
+        self._values = {"identity": identity, "name": identity, "kind": kind}
+        self.listed: dict[str, Any] = {}
+        self.said: dict[str, str] = {}
+
+    identity = property(lambda self: self._values["identity"])  # type: ignore[assignment]
+    name = property(lambda self: self._values["name"])  # type: ignore[assignment]
+    kind = property(lambda self: self._values["kind"])  # type: ignore[assignment]
+    track_publications = property(lambda self: self.listed)  # type: ignore[assignment]
+    attributes = property(lambda self: self.said)  # type: ignore[assignment]
 
 
 class Me:
@@ -48,9 +64,7 @@ class Room(rtc.EventEmitter[str]):
 
     def come(self, identity: str, kind: int = STANDARD) -> None:
         """Somebody joins."""
-        person = SimpleNamespace(
-            identity=identity, name=identity, kind=kind, track_publications={}, attributes={}
-        )
+        person = Person(identity, kind)
         self.remote_participants[identity] = person
         self.emit("participant_connected", person)
 
@@ -62,7 +76,9 @@ class Room(rtc.EventEmitter[str]):
         """Their microphone is heard from now on; returns the track."""
         person = self.remote_participants[identity]
         track = SimpleNamespace(sid=f"TR_{identity}", kind=rtc.TrackKind.KIND_AUDIO)
-        publication = SimpleNamespace(sid=track.sid, kind=track.kind, track=track)
+        publication = SimpleNamespace(
+            sid=track.sid, kind=track.kind, track=track, set_subscribed=lambda _: None
+        )
         person.track_publications[track.sid] = publication
         self.emit("track_subscribed", track, publication, person)
         return track
@@ -80,6 +96,7 @@ class Listening:
     def __init__(self, last_words: asyncio.Event) -> None:
         self.track: Any = None
         self.is_ended = False
+        self.is_discarded = False
         self._ended = asyncio.Event()
         self._last_words = last_words
 
@@ -91,6 +108,10 @@ class Listening:
     def end(self) -> None:
         self.is_ended = True
         self._ended.set()
+
+    def discard(self) -> None:
+        self.is_discarded = True
+        self.end()
 
 
 class Job:
@@ -229,6 +250,23 @@ async def test_the_end_of_an_earlier_subscription_does_not_end_the_later(meeting
     meeting.room.unsubscribe("alice", first)
     await settle()
     assert meeting.heard() == [second]
+
+
+async def test_who_opts_out_is_not_heard_by_whom_their_last_words_are_still_due(
+    meeting: Meeting,
+) -> None:
+    meeting.room.come("alice")
+    meeting.room.come("bob")
+    await meeting.session.start()
+    meeting.last_words.clear()
+    meeting.room.unsubscribe("alice", meeting.room.subscribe("alice"))
+    meeting.room.subscribe("alice")
+    meeting.room.subscribe("bob")
+    await settle()
+    alice = meeting.room.remote_participants["alice"]
+    alice.attributes[OPT_OUT_ATTRIBUTE] = "true"
+    meeting.room.emit("participant_attributes_changed", {OPT_OUT_ATTRIBUTE: "true"}, alice)
+    assert [one.is_discarded for one in meeting.listeners] == [True, True, False]
 
 
 async def test_the_last_words_of_everybody_are_waited_for(meeting: Meeting) -> None:

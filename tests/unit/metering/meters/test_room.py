@@ -120,6 +120,12 @@ class Scene:
     def pass_by(self, seconds: float) -> None:
         self._ns += round(seconds * 10**9)
 
+    def settle(self) -> None:
+        """The heartbeats of two seconds, in which it is known who has left for good."""
+        for _ in range(2):
+            self.pass_by(1)
+            self.meter.notice()
+
     @property
     def now(self) -> datetime:
         return self.recording.clock.stamp()
@@ -194,6 +200,7 @@ def test_each_join_is_its_own_instance(scene: Scene) -> None:
         scene.meter.notice()
         scene.pass_by(seconds)
         scene.room.leave(alice)
+    scene.settle()
     first, second = scene.connections("alice")
     assert (first.quantity, second.quantity) == (Decimal(5), Decimal(8))
     assert first.instance_id != second.instance_id
@@ -203,6 +210,7 @@ def test_a_leave_that_is_heard_before_the_join(scene: Scene) -> None:
     scene.room.connect()
     scene.pass_by(4)
     scene.room.emit("participant_disconnected", Participant("alice", "PA_1", NINE))
+    scene.settle()
     connection = scene.connection("alice")
     assert (connection.quantity, connection.certainty) == (Decimal(4), Certainty.EXACT)
 
@@ -216,6 +224,7 @@ def test_seeing_somebody_again_counts_nobody_twice(scene: Scene) -> None:
         scene.meter.notice()
     scene.room.leave(alice)
     scene.room.leave(alice)
+    scene.settle()
     assert scene.connection("alice").quantity == Decimal(5)
     assert len(scene.recording.usages("agent_session")) == 1
 
@@ -284,10 +293,68 @@ def test_who_is_gone_after_a_reconnect_left_somewhen_meanwhile(scene: Scene) -> 
     scene.room.join(bob)
     scene.pass_by(5)
     scene.room.leave(bob)
+    scene.settle()
     assert scene.connection("bob").quantity == Decimal(5)
     assert scene.connection("bob").certainty is Certainty.EXACT
     scene.room.disconnect(Reason.CLIENT_INITIATED)
-    assert scene.connections("agent-1")[1].quantity == Decimal(7)
+    assert scene.connections("agent-1")[1].quantity == Decimal(9)
+
+
+@pytest.mark.parametrize("resumed_before", [False, True])
+def test_who_is_still_there_after_a_full_reconnect_was_there_all_the_time(
+    scene: Scene, resumed_before: bool
+) -> None:
+    alice, bob = Participant("alice", "PA_1"), Participant("bob", "PA_2")
+    scene.room.connect(alice, bob)
+    scene.pass_by(10)
+    # The SDK says so in this order, unless it has tried to resume the connection first.
+    if resumed_before:
+        scene.room.emit("reconnecting")
+        scene.pass_by(4)
+    scene.room.leave(alice)
+    scene.room.leave(bob)
+    scene.room.emit("connection_state_changed", rtc.ConnectionState.CONN_RECONNECTING)
+    scene.room.emit("reconnecting")
+    scene.pass_by(5)
+    scene.meter.notice()
+    scene.room.join(alice)
+    scene.room.emit("reconnected")
+    scene.pass_by(100)
+    scene.room.leave(alice)
+    scene.settle()
+    away = 4 if resumed_before else 0
+    stayed, left = scene.connection("alice"), scene.connection("bob")
+    assert (stayed.quantity, stayed.certainty) == (Decimal(115 + away), Certainty.EXACT)
+    assert (left.quantity_lower, left.quantity) == (Decimal(10), Decimal(15 + away))
+    assert left.certainty is Certainty.BOUNDED
+
+
+def test_who_had_left_before_the_connection_was_lost_left_then(scene: Scene) -> None:
+    alice = Participant("alice", "PA_1")
+    scene.room.connect(alice)
+    scene.pass_by(10)
+    scene.room.leave(alice)
+    scene.pass_by(3)
+    scene.room.emit("reconnecting")
+    scene.pass_by(5)
+    scene.room.emit("reconnected")
+    assert (scene.connection("alice").quantity, scene.connection("alice").certainty) == (
+        Decimal(10),
+        Certainty.EXACT,
+    )
+
+
+def test_of_a_room_that_is_never_seen_again_nobody_knows_who_was_there(scene: Scene) -> None:
+    alice = Participant("alice", "PA_1")
+    scene.room.connect(alice)
+    scene.pass_by(10)
+    scene.room.leave(alice)
+    scene.room.emit("reconnecting")
+    scene.pass_by(30)
+    scene.room.disconnect(Reason.CONNECTION_TIMEOUT)
+    connection = scene.connection("alice")
+    assert connection.certainty is Certainty.BOUNDED
+    assert (connection.quantity_lower, connection.quantity) == (Decimal(10), Decimal(40))
 
 
 def test_we_are_an_agent_whatever_our_token_says(scene: Scene) -> None:
@@ -370,6 +437,7 @@ def test_a_join_in_the_near_future_begins_now(scene: Scene) -> None:
     scene.room.join(alice)
     scene.pass_by(5)
     scene.room.leave(alice)
+    scene.settle()
     assert scene.connection("alice").quantity == Decimal(5)
 
 
