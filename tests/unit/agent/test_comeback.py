@@ -34,7 +34,8 @@ ROOM = "standup"
 
 
 def person(identity: str = "alice", **values: Any) -> Info:
-    return Info(**{"identity": identity, "state": Info.State.ACTIVE} | values)
+    values.setdefault("state", Info.State.ACTIVE)
+    return Info(identity=identity, **values)
 
 
 def transcriber(job_id: str, agent_name: str = "transcriber") -> Info:
@@ -233,8 +234,9 @@ async def test_a_dispatch_to_which_nobody_comes_is_repeated_while_people_are_the
 
 async def test_nobody_comes_who_is_not_wanted_any_more(server: Server) -> None:
     server.answers.extend([[], [person()]])
-    limits = {"patience": 20.0, "returning": 20.0}
-    assert not await come_back(server, **limits, wanted=lambda: server.asked < 1)
+    assert not await come_back(
+        server, patience=20.0, returning=20.0, wanted=lambda: server.asked < 1
+    )
     assert server.dispatched == []
 
 

@@ -39,11 +39,11 @@ class Person(rtc.RemoteParticipant):
         self.listed: dict[str, Any] = {}
         self.said: dict[str, str] = {}
 
-    identity = property(lambda self: self._values["identity"])  # type: ignore[assignment]
-    name = property(lambda self: self._values["name"])  # type: ignore[assignment]
-    kind = property(lambda self: self._values["kind"])  # type: ignore[assignment]
-    track_publications = property(lambda self: self.listed)  # type: ignore[assignment]
-    attributes = property(lambda self: self.said)  # type: ignore[assignment]
+    identity = property(lambda self: self._values["identity"])
+    name = property(lambda self: self._values["name"])
+    kind = property(lambda self: self._values["kind"])
+    track_publications = property(lambda self: self.listed)
+    attributes = property(lambda self: self.said)
 
 
 class Me:
