@@ -221,8 +221,9 @@ class Take:
         if drain.timed_out:
             self._hangs += 1
             logger.warning("a stream's last words did not come within %g s", DRAIN_SECONDS)
-            self.gave_up = self._hangs >= _HANGS and not self._is_answered
-            self._is_over = self.gave_up or self._is_answered
+            is_answered = self._is_answered or not (recogniser.ends or self._is_begun)
+            self.gave_up = self._hangs >= _HANGS and not is_answered
+            self._is_over = self.gave_up or is_answered
         else:
             self._is_over = self._ended.is_set()
         return self._is_over

@@ -24,7 +24,7 @@ from tests.waiting import until
 class Hearing:
     """A listener at work, with what it has handed on."""
 
-    def __init__(self, *, tail_seconds: float = 0.5, **options: Any) -> None:
+    def __init__(self, *, tail_seconds: float = 0.5, ends: bool = True, **options: Any) -> None:
         self.engine = ScriptedSTT()
         silence = SilencePolicy(closes=False, tail_seconds=tail_seconds)
         self.time = 0.0
@@ -39,7 +39,7 @@ class Hearing:
         }
         self.listener = Listener(
             Speaker("alice", lambda: self.name, "TR_alice"),
-            Recognisers([Recogniser(self.engine, silence=silence)]),
+            Recognisers([Recogniser(self.engine, silence=silence, ends=ends)]),
             **values | options,
         )
         self.task = asyncio.create_task(self.listener.recognise())
@@ -490,6 +490,27 @@ async def test_one_that_hangs_over_the_silence_at_the_end_is_not_asked_again(
     await hearing.over()
     assert len(hearing.engine.opened_at) == 1
     assert gaps == []
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+async def test_of_a_provider_whose_streams_do_not_end_what_has_begun_is_asked_for_again(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch, is_begun: bool
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    gaps: list[Gap] = []
+    hearing = hear(ends=False, on_gap=gaps.append)
+    hearing.engine.hanging = 9
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2, 3)
+    await stream.heard(1, 2, 3)
+    stream.say("and so we met", 0.0, 1.0)
+    await hearing.segment()
+    if is_begun:
+        stream.hear_speech_begin()
+    hearing.listener.end()
+    await hearing.over()
+    assert len(hearing.engine.opened_at) == (3 if is_begun else 1)
+    assert len(gaps) == (2 if is_begun else 0)
 
 
 async def test_a_word_after_the_last_final_is_not_taken_for_silence(
