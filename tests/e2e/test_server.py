@@ -206,9 +206,11 @@ def listening_addresses(pid: int) -> set[str]:
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_server_outlives_whoever_started_it(ending: signal.Signals) -> None:
+    # Whoever runs the tests in the background may have had SIGINT ignored, and that is inherited.
     program = (
-        "import time\n"
+        "import signal, time\n"
         "from demo.server import LocalServer\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with LocalServer() as server:\n"
         "    print(server.pid, flush=True)\n"
         "    time.sleep(60)\n"

@@ -181,7 +181,8 @@ async def test_one_provider_stands_in_for_another_until_it_is_back(
         await someone.over()
         assert someone.heard == pytest.approx(seconds + 1.0, abs=0.1)
         assert sum(connection.finals for connection in other.connections) >= 1
-        assert wanted.connections[-1].finals == 1
+        # The words before the last pause are either's: whoever has not answered is asked again.
+        assert wanted.connections[-1].finals in (1, 2)
         assert someone.gaps == []
 
 
