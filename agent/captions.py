@@ -25,8 +25,13 @@ from livekit.agents.types import (
 
 logger = logging.getLogger("tallyroom.agent")
 
+SEND_SECONDS = 5.0
+"""What was being sent as a connection broke may never be answered; the next does not wait for it."""
 LAST_SECONDS = 3.0
 """How long the last captions of a job may take: who does not have them by then never will."""
+
+
+_UNSENT = (rtc.ConnectError, rtc.StreamError, ConnectionError, RuntimeError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +84,20 @@ class Captions:
         if not self._room.isconnected():
             return
         try:
-            await rtc.LocalParticipant.send_text(
-                _InTheirName(self._room.local_participant, caption.speaker),
-                caption.text,
-                topic=TOPIC_TRANSCRIPTION,
-                attributes={
-                    ATTRIBUTE_TRANSCRIPTION_SEGMENT_ID: caption.segment_id,
-                    ATTRIBUTE_TRANSCRIPTION_TRACK_ID: caption.track_id,
-                    ATTRIBUTE_TRANSCRIPTION_FINAL: "true" if caption.final else "false",
-                },
-                # Not every client can read what is compressed.
-                compress=False,
-            )
-        except (rtc.ConnectError, rtc.StreamError, ConnectionError, RuntimeError) as error:
+            async with asyncio.timeout(SEND_SECONDS):
+                await rtc.LocalParticipant.send_text(
+                    _InTheirName(self._room.local_participant, caption.speaker),
+                    caption.text,
+                    topic=TOPIC_TRANSCRIPTION,
+                    attributes={
+                        ATTRIBUTE_TRANSCRIPTION_SEGMENT_ID: caption.segment_id,
+                        ATTRIBUTE_TRANSCRIPTION_TRACK_ID: caption.track_id,
+                        ATTRIBUTE_TRANSCRIPTION_FINAL: "true" if caption.final else "false",
+                    },
+                    # Not every client can read what is compressed.
+                    compress=False,
+                )
+        except _UNSENT as error:
             logger.warning("a caption was not sent: %s", type(error).__name__)
 
 

@@ -132,3 +132,17 @@ async def test_who_is_not_in_the_room_sends_nothing(room: Room) -> None:
     captions.show(caption("SG_1", "nobody is there", final=True))
     await captions.close()
     assert room.sent == []
+
+
+async def test_one_that_is_never_answered_does_not_keep_the_next(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captions_module, "SEND_SECONDS", 0.05)
+    captions = Captions(cast(rtc.Room, room))
+    room.mended.clear()
+    captions.show(caption("SG_1", "as the connection broke"))
+    await asyncio.sleep(0.1)
+    room.mended.set()
+    captions.show(caption("SG_2", "and after it", final=True))
+    await captions.close()
+    assert [text for _, text, _ in room.sent] == ["and after it"]
