@@ -26,7 +26,7 @@ from livekit.agents.types import (
 logger = logging.getLogger("tallyroom.agent")
 
 SEND_SECONDS = 5.0
-"""What was being sent as a connection broke may never be answered; the next does not wait for it."""
+"""What was being sent as a connection broke may never be answered; the next does not wait."""
 LAST_SECONDS = 3.0
 """How long the last captions of a job may take: who does not have them by then never will."""
 
