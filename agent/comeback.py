@@ -1,20 +1,22 @@
-"""Coming back into a meeting that the server has ended for us.
+"""Coming back into a meeting that goes on without us.
 
 Whoever loses the network for longer than the server waits is taken for gone, and when an agent has
-left, its job is terminated, though its connection may be mended by then. The meeting goes on, and
-nobody else will ask for a transcriber: so the job's last act is to ask for another.
+left, its job is terminated, though its connection may be mended by then. Somebody may come back in
+the moment in which we leave an empty room. The meeting goes on, and nobody else will ask for a
+transcriber: so the job's last act is to ask for another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable, Sequence
 
-import aiohttp
 from livekit import api
 from livekit.agents import JobContext
 
-from .dispatch import dispatch
+from .dispatch import dispatch, is_another
 from .errors import DispatchError
 from .people import is_heard_by_server
 from .request import TranscriptionRequest
@@ -23,40 +25,47 @@ from .settings import AgentSettings
 
 logger = logging.getLogger("tallyroom.agent")
 
-TRIES = 5
 PAUSE_SECONDS = 2.0
+ANSWER_SECONDS = 2.0
 COMING_SECONDS = 30.0
 """Our own worker may be the only one, and still be on its way back to the server, too."""
+PATIENCE_SECONDS = 120.0
+"""How long it is tried: a record is settled after it, and whoever stops a worker waits for that."""
+RETURNING_SECONDS = 60.0
+"""How long people are waited for who have lost the server as we have."""
 LOOK_SECONDS = 10.0
 LOOKS = 3
-_UNREACHABLE = (TimeoutError, aiohttp.ClientError, api.TwirpError)
+_UNREACHABLE = (DispatchError, TimeoutError)
 
 
 async def until_given_up(room_name: str, settings: AgentSettings) -> None:
-    """Returns once a reconnect is given up: people are there, the server has said so for a while,
-    and whoever waits for this has not been back.
-
-    A full reconnect of the SDK can stand still for good, and nobody is told (seen with livekit
-    1.1.21: a new participant id, nobody in the room, no further attempt).
-    """
+    """Returns once the server has said for a while that people are there."""
     looks = 0
     while looks < LOOKS:
         await asyncio.sleep(LOOK_SECONDS)
-        looks = looks + 1 if await _are_people_seen(room_name, settings) else 0
+        try:
+            seen = await _participants(room_name, settings)
+        except _UNREACHABLE:
+            looks = 0
+        else:
+            looks = looks + 1 if _people_among(seen) else 0
 
 
-async def _are_people_seen(room_name: str, settings: AgentSettings) -> bool:
-    try:
-        return await _people_are_there(room_name, settings)
-    except _UNREACHABLE:
-        return False
-
-
-async def come_back(ctx: JobContext, settings: AgentSettings, elapsed: float) -> bool:
+async def come_back(
+    ctx: JobContext,
+    settings: AgentSettings,
+    elapsed: float,
+    *,
+    wanted: Callable[[], bool] = lambda: True,
+    patience: float = PATIENCE_SECONDS,
+    returning: float = RETURNING_SECONDS,
+) -> bool:
     """Ask for a transcriber as this one was asked for, if people are there; whether one has come.
 
     The new job has an id of its own, with a record and a transcript of its own, and of the time
-    that this one had what is left after the seconds `elapsed`.
+    that this one had what is left after the seconds `elapsed`. The server may be away for
+    `patience`, and people for `returning` while it answers, both in seconds; where people are there
+    it is `PATIENCE_SECONDS` until it is given up. `wanted` says whether it still is.
     """
     request = TranscriptionRequest.parse(ctx.job.metadata)
     if request.leave_after_minutes:
@@ -65,22 +74,58 @@ async def come_back(ctx: JobContext, settings: AgentSettings, elapsed: float) ->
             return False
         request = request.model_copy(update={"leave_after_minutes": left})
     asked = settings.model_copy(update={"agent_name": ctx.job.agent_name})
-    for _ in range(TRIES):
+    began = time.monotonic()
+    alone_since: float | None = None
+    while wanted():
+        limit = began + patience
         try:
-            if not await _people_are_there(ctx.job.room.name, settings):
+            seen = await _participants(ctx.job.room.name, asked)
+            if is_another(seen, ctx.job.agent_name, ctx.job.id):
+                return True
+            if _people_among(seen):
+                limit = began + PATIENCE_SECONDS
+                # We may be in the room ourselves, with a connection that is mended too late.
+                await dispatch(
+                    asked,
+                    ctx.job.room.name,
+                    request,
+                    instead_of=ctx.job.id,
+                    timeout=COMING_SECONDS,
+                )
+                logger.warning("the meeting goes on without us: another transcriber has come")
+                return True
+        except _UNREACHABLE:
+            alone_since = None
+            if time.monotonic() + PAUSE_SECONDS > limit:
+                logger.error("no other transcriber has come into a meeting that may go on")
                 return False
-            # We may be in the room ourselves, with a connection that is mended too late.
-            await dispatch(asked, ctx.job.room.name, request, force=True, timeout=COMING_SECONDS)
-        except (DispatchError, *_UNREACHABLE):
-            await asyncio.sleep(PAUSE_SECONDS)
         else:
-            logger.warning("cut off from the meeting: another transcriber has come")
-            return True
-    logger.error("cut off from the meeting, and no other transcriber has come")
+            alone_since = alone_since or time.monotonic()
+            if time.monotonic() + PAUSE_SECONDS > alone_since + returning:
+                return False
+        await asyncio.sleep(PAUSE_SECONDS)
     return False
 
 
-async def _people_are_there(room_name: str, settings: AgentSettings) -> bool:
-    async with asyncio.timeout(PAUSE_SECONDS), server_api(settings) as livekit:
-        listed = await livekit.room.list_participants(api.ListParticipantsRequest(room=room_name))
-    return any(is_heard_by_server(one.kind) for one in listed.participants)
+async def _participants(room_name: str, settings: AgentSettings) -> Sequence[api.ParticipantInfo]:
+    """Who is in the room, by the server's account.
+
+    Raises:
+        DispatchError: the server cannot be reached, or refuses the key.
+        TimeoutError: it does not answer.
+    """
+    async with asyncio.timeout(ANSWER_SECONDS), server_api(settings) as livekit:
+        try:
+            listed = await livekit.room.list_participants(
+                api.ListParticipantsRequest(room=room_name)
+            )
+        except api.TwirpError as error:
+            if error.code == api.TwirpErrorCode.NOT_FOUND:
+                return ()
+            raise
+    return [one for one in listed.participants if one.state == api.ParticipantInfo.State.ACTIVE]
+
+
+def _people_among(participants: Sequence[api.ParticipantInfo]) -> bool:
+    """Whether anybody is there whom a transcriber would see."""
+    return any(is_heard_by_server(one.kind) and not one.permission.hidden for one in participants)

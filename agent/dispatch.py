@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,6 +19,7 @@ from livekit.protocol import agent as agent_proto
 from livekit.protocol import models
 
 from .errors import DispatchError
+from .presence import ENDING_ATTRIBUTE
 from .request import TranscriptionRequest
 from .server_api import server_api
 from .settings import AgentSettings
@@ -54,10 +55,13 @@ async def dispatch(
     request: TranscriptionRequest,
     *,
     force: bool = False,
+    instead_of: str | None = None,
     timeout: float = 60.0,
     on_asking_again: Callable[[], None] = lambda: None,
 ) -> Dispatched:
     """Send a transcriber into a room; returns once it is there.
+
+    One of the job `instead_of`, which is to be replaced, may still be there.
 
     Raises:
         DispatchError: the request was declined, the room has a transcriber already (and `force` is
@@ -70,7 +74,9 @@ async def dispatch(
     began = time.monotonic()
     try:
         async with asyncio.timeout(timeout), server_api(settings) as livekit:
-            asker = _Asker(livekit, settings.agent_name, room_name, request.to_metadata())
+            asker = _Asker(
+                livekit, settings.agent_name, room_name, request.to_metadata(), instead_of
+            )
             return await asker.ask(began, on_asking_again, force=force)
     except TimeoutError:
         raise DispatchError(
@@ -81,12 +87,18 @@ async def dispatch(
 
 class _Asker:
     def __init__(
-        self, livekit: api.LiveKitAPI, agent_name: str, room_name: str, metadata: str
+        self,
+        livekit: api.LiveKitAPI,
+        agent_name: str,
+        room_name: str,
+        metadata: str,
+        instead_of: str | None,
     ) -> None:
         self._livekit = livekit
         self._agent_name = agent_name
         self._room_name = room_name
         self._metadata = metadata
+        self._instead_of = instead_of
 
     async def ask(
         self, began: float, on_asking_again: Callable[[], None], *, force: bool
@@ -122,7 +134,7 @@ class _Asker:
     async def _refuse_second(self) -> None:
         """Two transcribers in a room caption everything twice, and both are billed."""
         for participant in await self._participants():
-            if participant.attributes.get(ATTRIBUTE_AGENT_NAME) == self._agent_name:
+            if is_another([participant], self._agent_name, self._instead_of):
                 raise DispatchError(
                     f"room {self._room_name!r} has a transcriber already ({participant.identity});"
                     " use --force to send another"
@@ -140,6 +152,8 @@ class _Asker:
         asked_at = stamped.state.created_at if stamped else time.time_ns()
         for other in dispatches.values():
             if other.id == our_id or other.agent_name != self._agent_name:
+                continue
+            if any(job.id == self._instead_of for job in other.state.jobs):
                 continue
             is_first = ours is None or (other.state.created_at, other.id) < (asked_at, our_id)
             if is_first and _may_still_come(other, asked_at):
@@ -213,6 +227,18 @@ class _Asker:
             for participant in listed.participants
             if participant.state == models.ParticipantInfo.State.ACTIVE
         ]
+
+
+def is_another(
+    participants: Iterable[models.ParticipantInfo], agent_name: str, job_id: str | None
+) -> bool:
+    """Whether an agent of that name listens there which is not the job's."""
+    return any(
+        one.attributes.get(ATTRIBUTE_AGENT_NAME) == agent_name
+        and one.attributes.get(JOB_ATTRIBUTE, "") != job_id
+        and not one.attributes.get(ENDING_ATTRIBUTE)
+        for one in participants
+    )
 
 
 def _may_still_come(other: api.AgentDispatch, now_ns: int) -> bool:

@@ -14,10 +14,15 @@ HEARD_KINDS = frozenset(
 )
 """People, however they come in; agents and recorders are not listened to."""
 
-_NAMES = frozenset(rtc.ParticipantKind.Name(kind) for kind in HEARD_KINDS)
+_HEARD_BY_SERVER = frozenset(
+    api.ParticipantInfo.Kind.Value(
+        rtc.ParticipantKind.Name(kind).removeprefix("PARTICIPANT_KIND_"),
+    )
+    for kind in HEARD_KINDS
+)
 """The SDK and the server's API have numbers of their own for the same kinds."""
 
 
 def is_heard_by_server(kind: int) -> bool:
     """Whether participants of a kind are people, as the server's API counts kinds."""
-    return f"PARTICIPANT_KIND_{api.ParticipantInfo.Kind.Name(kind)}" in _NAMES
+    return kind in _HEARD_BY_SERVER

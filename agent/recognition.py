@@ -40,6 +40,7 @@ class _Chosen:
     engines: Engines
     silence: SilencePolicy
     limiter: StreamLimiter | None
+    ends: bool
     circuit: Circuit = field(default_factory=Circuit)
 
     def recogniser(self, identity: str, attributes: Mapping[str, str]) -> Recogniser:
@@ -54,7 +55,7 @@ class _Chosen:
         engine = self.engines.for_participant(identity, attributes)
         # A provider tells voices apart within a connection; in the next they have other numbers.
         silence = _KEEP_OPEN if engine.capabilities.diarization else self.silence
-        return Recogniser(engine, silence=silence, circuit=self.circuit, **limited)
+        return Recogniser(engine, silence=silence, circuit=self.circuit, ends=self.ends, **limited)
 
 
 class Recognition:
@@ -93,7 +94,13 @@ class Recognition:
                 logger.warning("%s cannot stand in for this meeting", "/".join(choice))
                 continue
             self._chosen.append(
-                _Chosen(engines, self._silence(choice), limiters.get(choice.provider))
+                _Chosen(
+                    engines,
+                    self._silence(choice),
+                    limiters.get(choice.provider),
+                    # A socket that is kept for the next stream does not say that this one is over.
+                    ends=not pools_sockets(choice),
+                )
             )
         self.allowance = AudioAllowance(KEPT_SECONDS)
         self._tail_seconds = max(one.silence.tail_seconds for one in self._chosen)

@@ -10,26 +10,26 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from livekit import rtc
 from livekit.agents import AutoSubscribe, JobContext
 
 from metering import JobMeter
 
-from .captions import Captions
+from .captions import Caption, Captions
 from .chat import Chat
+from .connection import Connection, UntilGivenUp
 from .errors import TranscriptError
 from .listening.listener import Interim, Listener, Speaker
-from .manners.leaving import Leaving
+from .manners.leaving import EVERYONE_HAS_LEFT, Leaving
 from .manners.opt_out import OPT_OUT_ATTRIBUTE, has_opted_out
 from .observers import MeetingObserver, Observers
 from .people import HEARD_KINDS
-from .presence import appear
+from .presence import appear, say_ending
 from .recognition import Recognition
 from .request import TranscriptionRequest
 from .segments import Gap, Meeting, Segment
@@ -39,14 +39,10 @@ from .voices import Voices
 logger = logging.getLogger("tallyroom.agent")
 
 PURPOSE = "captions"
-AWAY_SECONDS = 2.0
-"""A connection that is back within a moment loses no audio: it was on its way."""
 EMPTY_SECONDS = 300.0
 """As long as LiveKit keeps a room open into which nobody has come."""
 SETTLED_SECONDS = 1.0
 """After somebody has gone; by then it is known whether it was we who lost the connection."""
-CUT_OFF_SECONDS = 20.0
-"""The server ends the job of an agent that it has lost when it can tell its worker again."""
 LAST_WORDS_SECONDS = 25.0
 """How long the words that were said last may take at the end, where STT is slow or away."""
 
@@ -62,7 +58,7 @@ class TranscriptionSession:
         meter: JobMeter,
         transcripts: Path,
         observers: Iterable[MeetingObserver] = (),
-        until_given_up: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        until_given_up: UntilGivenUp | None = None,
     ) -> None:
         self._ctx = ctx
         self._room = ctx.room
@@ -74,17 +70,27 @@ class TranscriptionSession:
         self._observers = Observers(observers)
         self._captions = Captions(ctx.room) if request.captions else None
         self._transcript: TranscriptWriter | None = None
-        self._listeners: dict[str, tuple[Listener, asyncio.Task[None]]] = {}
+        self._listeners: dict[str, tuple[rtc.Track, Listener]] = {}
+        self._hearing: dict[asyncio.Task[None], tuple[str, Listener]] = {}
+        """Whose audio each hears: those too whose last words are still to come."""
         self._began = time.monotonic()
         self._is_listening = False
         self._leaving = Leaving(ctx.room, Chat(ctx.room), self._leave)
         self._finished = False
         self._appearing: asyncio.Task[None] | None = None
-        self._away_since: float | None = None
-        self._back_at: float | None = None
-        self._until_given_up = until_given_up
-        self._giving_up: asyncio.Task[None] | None = None
-        self._is_leaving = False
+        self._connection = Connection(
+            ctx.room,
+            now=self._now,
+            until_given_up=until_given_up,
+            on_back=self._look_whether_alone,
+            on_gap=lambda start, end: self._on_gap(
+                Gap(speaker="", name="", start=start, end=end, track_id="")
+            ),
+            on_given_up=lambda: ctx.shutdown("cut off"),
+        )
+        self._had_company = False
+        self._left_because: str | None = None
+        self._has_company_again = asyncio.Event()
 
     async def start(self) -> None:
         """Join the room and listen to whoever is and comes there.
@@ -96,8 +102,6 @@ class TranscriptionSession:
         room.on("track_unsubscribed", self._on_track_gone)
         room.on("track_muted", self._on_muted)
         room.on("active_speakers_changed", self._on_active_speakers)
-        room.on("reconnecting", self._on_reconnecting)
-        room.on("reconnected", self._on_reconnected)
         room.on("participant_connected", self._on_person)
         room.on("participant_disconnected", self._on_person_gone)
         room.on("participant_attributes_changed", self._on_attributes)
@@ -119,6 +123,8 @@ class TranscriptionSession:
             self._leaving.limit(self._request.leave_after_minutes * 60)
         if self._is_alone():
             self._leaving.alone(max(EMPTY_SECONDS, self._request.leave_when_alone_seconds))
+        else:
+            self._had_company = True
 
     def _meeting(self) -> Meeting:
         return Meeting(
@@ -138,12 +144,26 @@ class TranscriptionSession:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the job ends in the middle of losing its connection, or just after."""
-        if self._is_leaving:
-            return False
-        if self._away_since is not None:
-            return True
-        return self._back_at is not None and self._now() - self._back_at < CUT_OFF_SECONDS
+        """Whether the job ends because it has lost the room, and people may be there."""
+        return self._left_because is None and self._connection.is_lost
+
+    @property
+    def has_left_an_empty_room(self) -> bool:
+        """Whether the job ends because everybody has left: somebody may come back.
+
+        Not where nobody ever came: whom the server lists and no job ever sees does not bring one
+        job after another.
+        """
+        return self._left_because == EVERYONE_HAS_LEFT and self._had_company
+
+    @property
+    def has_company_again(self) -> asyncio.Event:
+        """Set once somebody has come whom the job, at its end, hears no more."""
+        return self._has_company_again
+
+    async def until_disconnected(self, seconds: float) -> None:
+        """Return once it is known why the room is left, or after so long."""
+        await self._connection.until_disconnected(seconds)
 
     async def finish(self) -> None:
         """Hear out what was being said, and write the transcript's files. Does nothing twice."""
@@ -151,10 +171,14 @@ class TranscriptionSession:
             return
         self._finished = True
         self._leaving.cancel()
+        self._connection.end()
         if self._appearing:
             self._appearing.cancel()
+        self._appearing = asyncio.create_task(say_ending(self._room), name="tallyroom-ending")
         await self._hear_out()
-        self._on_reconnected()
+        if self._captions:
+            await self._captions.close()
+        self._connection.close()
         if self._transcript is None:
             return
         try:
@@ -168,12 +192,10 @@ class TranscriptionSession:
 
     async def _hear_out(self) -> None:
         """The last words of everyone, as far as they come in time."""
-        for listener, _ in self._listeners.values():
-            listener.end()
-        tasks = [task for _, task in self._listeners.values()]
-        if not tasks:
+        self._end_listeners(list(self._listeners))
+        if not self._hearing:
             return
-        _, late = await asyncio.wait(tasks, timeout=LAST_WORDS_SECONDS)
+        _, late = await asyncio.wait(list(self._hearing), timeout=LAST_WORDS_SECONDS)
         for task in late:
             task.cancel()
         if late:
@@ -191,8 +213,13 @@ class TranscriptionSession:
     ) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO or participant.kind not in HEARD_KINDS:
             return
-        if self._finished or track.sid in self._listeners or not self._is_listening:
+        if self._finished or not self._is_listening:
             return
+        if known := self._listeners.get(track.sid):
+            if known[0] is track:
+                return
+            # Subscribed to anew, by the server or after a full reconnect.
+            self._end_listeners([track.sid])
         if self._has_opted_out(participant):
             publication.set_subscribed(False)
             return
@@ -216,14 +243,16 @@ class TranscriptionSession:
             on_end=listening.close,
             attribute=lambda: self._meter.attribute(participant=identity, purpose=PURPOSE),
         )
+        self._listeners[track.sid] = track, listener
         task = asyncio.create_task(listener.listen(track), name="tallyroom-listener")
-        self._listeners[track.sid] = listener, task
-        task.add_done_callback(lambda done: self._on_listener_done(track.sid, done))
+        self._hearing[task] = identity, listener
+        task.add_done_callback(lambda done: self._on_listener_done(listener, done))
 
-    def _on_listener_done(self, track_id: str, task: asyncio.Task[None]) -> None:
-        # Who has opted in again has another on the same track.
-        if (known := self._listeners.get(track_id)) and known[1] is task:
-            del self._listeners[track_id]
+    def _on_listener_done(self, listener: Listener, task: asyncio.Task[None]) -> None:
+        del self._hearing[task]
+        for track_id, (_, known) in list(self._listeners.items()):
+            if known is listener:
+                del self._listeners[track_id]
         if not task.cancelled() and (error := task.exception()):
             logger.error("a listener ended early: %s", type(error).__name__)
 
@@ -233,36 +262,47 @@ class TranscriptionSession:
         publication: rtc.TrackPublication,
         participant: rtc.RemoteParticipant,
     ) -> None:
-        self._end_listeners([track.sid])
+        if (known := self._listeners.get(track.sid)) and known[0] is track:
+            self._end_listeners([track.sid])
 
     def _on_muted(self, participant: rtc.Participant, publication: rtc.TrackPublication) -> None:
         if known := self._listeners.get(publication.sid):
-            known[0].mute()
+            known[1].mute()
 
     def _on_active_speakers(self, speakers: list[rtc.Participant]) -> None:
         active = {sid for speaker in speakers for sid in speaker.track_publications}
-        for track_id, (listener, _) in self._listeners.items():
+        for track_id, (_, listener) in self._listeners.items():
             listener.is_active_speaker(track_id in active)
 
     def _end_listeners(self, track_ids: Iterable[str]) -> None:
+        """They hear out what was said; whoever is heard on these tracks again has another."""
         for track_id in track_ids:
-            if known := self._listeners.get(track_id):
-                known[0].end()
+            if known := self._listeners.pop(track_id, None):
+                known[1].end()
 
     def _on_person(self, participant: rtc.RemoteParticipant) -> None:
         if participant.kind in HEARD_KINDS:
+            self._had_company = True
             self._leaving.in_company()
+            self._connection.trust()
+            if self._left_because is not None:
+                self._has_company_again.set()
 
     def _on_person_gone(self, participant: rtc.RemoteParticipant) -> None:
         self._end_listeners(list(participant.track_publications))
+        if participant.kind not in HEARD_KINDS:
+            return
         # A full reconnect takes everybody out of the room before it says what it is; an attribute
         # set in the middle of it may be why it sometimes stands still for good.
         asyncio.get_running_loop().call_later(SETTLED_SECONDS, self._look_whether_alone)
 
     def _look_whether_alone(self) -> None:
-        if self._away_since is None and not self._finished and self._is_alone():
+        if self._connection.is_away or self._finished:
+            return
+        if self._had_company and self._is_alone():
             left = self._request.leave_when_alone_seconds - SETTLED_SECONDS
             self._leaving.alone(max(0.0, left))
+            self._connection.doubt()
 
     def _is_alone(self) -> bool:
         others = self._room.remote_participants.values()
@@ -274,7 +314,7 @@ class TranscriptionSession:
         return self._now()
 
     def _leave(self, reason: str) -> None:
-        self._is_leaving = True
+        self._left_because = reason
         self._ctx.shutdown(reason)
 
     def _has_opted_out(self, participant: rtc.Participant) -> bool:
@@ -288,59 +328,42 @@ class TranscriptionSession:
         for track_id, publication in participant.track_publications.items():
             if publication.kind != rtc.TrackKind.KIND_AUDIO:
                 continue
-            if is_out and (known := self._listeners.pop(track_id, None)):
-                known[0].discard()
+            if is_out:
+                self._listeners.pop(track_id, None)
             publication.set_subscribed(not is_out)
+        if is_out:
+            for identity, listener in self._hearing.values():
+                if identity == participant.identity:
+                    listener.discard()
 
     async def _on_segment(self, segment: Segment) -> None:
         """At once to the room and to the disk: neither waits for the other."""
         on_clock = self._transcript.on_clock(segment) if self._transcript else segment
         if self._observers.is_own_voice(on_clock):
             # What it has had of a caption until now is taken back.
-            await self._caption(replace(segment, text=""), final=True)
+            self._show(replace(segment, text=""), final=True)
             return
         self._observers.on_segment(on_clock)
-        await asyncio.gather(self._caption(segment, final=True), self._write_down(segment))
+        self._show(segment, final=True)
+        await self._write_down(segment)
 
     def _on_gap(self, gap: Gap) -> None:
         if self._transcript:
             self._transcript.add_gap(gap)
 
-    def _on_reconnecting(self) -> None:
-        if self._away_since is None:
-            self._away_since = self._now()
-            if self._until_given_up:
-                self._giving_up = asyncio.create_task(
-                    self._give_up(self._until_given_up), name="tallyroom-give-up"
-                )
-
-    async def _give_up(self, until_given_up: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        await until_given_up()
-        logger.error("the connection does not come back: another transcriber is to take over")
-        self._ctx.shutdown("cut off")
-
-    def _on_reconnected(self) -> None:
-        """Whatever was said meanwhile has not been heard, unless it was a moment."""
-        since, self._away_since = self._away_since, None
-        self._back_at = self._now()
-        if self._giving_up:
-            self._giving_up.cancel()
-        if since is not None:
-            self._look_whether_alone()
-        if since is not None and self._now() - since >= AWAY_SECONDS:
-            self._on_gap(Gap(speaker="", name="", start=since, end=self._now(), track_id=""))
-
     async def _on_interim(self, interim: Interim) -> None:
-        await self._caption(interim, final=not interim.text)
+        self._show(interim, final=not interim.text)
 
-    async def _caption(self, said: Segment | Interim, *, final: bool) -> None:
+    def _show(self, said: Segment | Interim, *, final: bool) -> None:
         if self._captions:
-            await self._captions.publish(
-                segment_id=said.segment_id,
-                speaker=said.speaker,
-                track_id=said.track_id,
-                text=said.text,
-                final=final,
+            self._captions.show(
+                Caption(
+                    segment_id=said.segment_id,
+                    speaker=said.speaker,
+                    track_id=said.track_id,
+                    text=said.text,
+                    final=final,
+                )
             )
 
     async def _write_down(self, segment: Segment) -> None:

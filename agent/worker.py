@@ -6,7 +6,6 @@ is in the room at once.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import importlib
 import logging
@@ -37,8 +36,9 @@ from metering import (
 from .answers.plan import plan_answers
 from .answers.tool_settings import load_tool_servers
 from .ceiling import ceiling_prices
-from .comeback import come_back, until_given_up
+from .comeback import until_given_up
 from .dispatch import DISPATCH_ATTRIBUTE, JOB_ATTRIBUTE
+from .ending import end
 from .errors import DispatchError, SettingsError, TranscriberError
 from .language_models import check_llm
 from .limits import limits_in_force
@@ -262,21 +262,8 @@ async def entrypoint(ctx: JobContext) -> None:
 
 
 async def on_session_end(ctx: JobContext) -> None:
-    """While the room is still there: hear the last words out, and write the transcript.
-
-    A job that ends because the server took it for gone asks for another, while notes and the like
-    are still being made: LiveKit gives all of it five minutes.
-    """
+    """While the room is still there."""
     session: TranscriptionSession | None = ctx.proc.userdata.pop(_SESSION, None)
     meter: JobMeter | None = ctx.proc.userdata.pop(_METER, None)
-    if not session:
-        return
-    cut_off, elapsed = session.is_cut_off, session.elapsed
-    await session.finish()
-    if meter:
-        await meter.announce(WebhookEvent.ENDED)
-    if cut_off:
-        settings = AgentSettings.load()
-        await asyncio.gather(come_back(ctx, settings, elapsed), session.conclude())
-    else:
-        await session.conclude()
+    if session:
+        await end(ctx, session, meter)

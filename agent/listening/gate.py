@@ -53,6 +53,12 @@ class Captured:
     at: float
 
 
+def silence(seconds: float, since: float) -> Captured:
+    """What a microphone would send that is open and into which nobody speaks."""
+    samples = round(seconds * SAMPLE_RATE)
+    return Captured(rtc.AudioFrame(bytes(2 * samples), SAMPLE_RATE, 1, samples), since + seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Passed:
     """What a gate lets through, in order; `ended` says that a stretch of speech is over with it."""
@@ -81,6 +87,7 @@ class Gate:
         self._remainder = np.empty(0, np.float32)
         self._context: deque[tuple[NDArray[np.float32], float]] = deque(maxlen=_CONTEXT_WINDOWS)
         self._position = 0
+        self._pushed_at = 0.0
         self._stood_out_at = 0
         self._spoke_at = 0
         self._quiet_windows = 0
@@ -100,6 +107,7 @@ class Gate:
     def push(self, captured: Captured) -> Passed:
         """Take a frame; returns what is to be sent now, from before it where it begins."""
         was_open = self.is_open
+        self._pushed_at = captured.at
         self._keep(captured)
         self._hear(captured.frame)
         if self.is_open:
@@ -110,9 +118,15 @@ class Gate:
         return Passed()
 
     def cut(self) -> Passed:
-        """The audio stops, for a mute or a lost track; what was said may have ended in it."""
+        """The audio stops, for a mute or a lost track; what was said may have ended in it.
+
+        The tail that is missing is silence: many an STT knows by it alone that a sentence is over.
+        """
         was_open = self.is_open
         passed = Passed(self._release() if was_open else [], ended=was_open)
+        missing = self._tail - (self._position + len(self._remainder) - self._spoke_at)
+        if was_open and missing > 0:
+            passed.captured.append(silence(missing / SAMPLE_RATE, self._pushed_at))
         self._kept.clear()
         self._kept_samples = 0
         self._remainder = self._remainder[:0]

@@ -20,7 +20,7 @@ from livekit.agents import stt
 from ..segments import Gap, Segment, spoken_language
 from ..voices import Voices
 from .backlog import AudioAllowance, Backlog
-from .gate import Captured, Gate, Passed
+from .gate import TAIL_SECONDS, Captured, Gate, Passed, silence
 from .recognisers import Recognisers
 from .take import FIRST_PAUSE_SECONDS, Take, has_times
 from .timeline import Timeline
@@ -146,8 +146,13 @@ class Listener:
 
     def mute(self) -> None:
         """The microphone is off: what was being said is over."""
-        if self._gate and not self._ended.is_set():
+        if self._ended.is_set():
+            return
+        if self._gate:
             self._pass_on(self._gate.cut())
+        elif self._take:
+            self._take.push(silence(TAIL_SECONDS, self._now()))
+            self._take.pause()
 
     def is_active_speaker(self, active: bool) -> None:
         """What the server says of the participant."""
@@ -158,7 +163,8 @@ class Listener:
         """The track is gone: hear out what has been said, then stop."""
         if self._ended.is_set():
             return
-        self.mute()
+        if self._gate:
+            self.mute()
         self._ended.set()
         self._on_end()
         self._cancel_timers()

@@ -59,7 +59,8 @@ class Recogniser:
     `permit` is a block in which one stream may be open; entering it waits while the provider's
     limits allow no more. `is_short` says that they nearly do not. `lend` is told of a stream that
     nobody speaks into, and may give it up for somebody who waits; it returns what takes it back.
-    `circuit` is shared by all who use the provider.
+    `circuit` is shared by all who use the provider. `ends` says whether its streams end after their
+    audio; of one that does not nobody knows whether it has hung or has nothing more to say.
     """
 
     def __init__(
@@ -71,8 +72,10 @@ class Recogniser:
         is_short: Callable[[], bool] = lambda: False,
         lend: Callable[[GiveUp], Callable[[], None]] = _keep,
         circuit: Circuit | None = None,
+        ends: bool = True,
     ) -> None:
         self.engine = engine
+        self.ends = ends
         self.silence = silence
         self.permit = permit
         self.is_short = is_short

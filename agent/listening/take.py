@@ -27,7 +27,10 @@ LONGEST_PAUSE_SECONDS = 15.0
 DRAIN_SECONDS = 12.0
 """How long a provider may take for its last words; a stream that is silent for longer has hung."""
 _HANGS = 3
-"""A provider that swallows audio without a word is paid for it each time."""
+"""A provider that swallows audio, and answers no more, is paid for it each time."""
+
+_TAIL_SLACK_SECONDS = 0.25
+"""Words may end so much later than a provider says."""
 
 _NOTHING_BEGUN = (stt.SpeechEventType.FINAL_TRANSCRIPT, stt.SpeechEventType.END_OF_SPEECH)
 
@@ -66,6 +69,7 @@ class Take:
         self._recogniser: Recogniser | None = None
         self._opened_at = now()
         self._ended = asyncio.Event()
+        self._needed = asyncio.Event()
         self._is_paused = False
         self._is_over = False
         self._heard = False
@@ -103,6 +107,7 @@ class Take:
         """More audio; it is sent at once if a stream is open, and kept in any case."""
         self._backlog.add(captured)
         self._is_paused = False
+        self._needed.set()
         if self._stream:
             # A stream that has failed meanwhile takes no more; the next one gets it.
             with contextlib.suppress(RuntimeError):
@@ -120,6 +125,7 @@ class Take:
     def end(self) -> None:
         """No more audio: hear out what there is."""
         self._ended.set()
+        self._needed.set()
         if self._stream:
             _end_input(self._stream)
 
@@ -148,6 +154,12 @@ class Take:
             if self._ended.is_set() and not self._backlog.seconds:
                 self._is_over = True
                 return
+            if self._is_paused and self._is_answered:
+                await self._until_needed()
+                if self._ended.is_set():
+                    self._is_over = True
+                    return
+                continue
             lasted = self._now() - opened_at > LONGEST_PAUSE_SECONDS
             if self._heard or lasted:
                 failures = 0
@@ -158,6 +170,11 @@ class Take:
             pause = min(LONGEST_PAUSE_SECONDS, self._first_pause_seconds * 2 ** min(failures, 10))
             failures += 1
             await self._rest(pause, had_ended)
+
+    async def _until_needed(self) -> None:
+        """A stream that ends while nobody speaks is opened again when somebody does."""
+        self._needed.clear()
+        await self._needed.wait()
 
     async def _rest(self, seconds: float, had_ended: bool) -> None:
         """Before the next try; the end of the audio is a reason to try once more at once."""
@@ -204,10 +221,20 @@ class Take:
         if drain.timed_out:
             self._hangs += 1
             logger.warning("a stream's last words did not come within %g s", DRAIN_SECONDS)
-            self._is_over = self.gave_up = self._heard or self._hangs >= _HANGS
+            is_answered = self._is_answered or not (recogniser.ends or self._is_begun)
+            self.gave_up = self._hangs >= _HANGS and not is_answered
+            self._is_over = self.gave_up or is_answered
         else:
             self._is_over = self._ended.is_set()
         return self._is_over
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether what is left is the silence that a gate sends after the last words."""
+        if not self._backlog.seconds:
+            return True
+        tail = self.recogniser.silence.tail_seconds + _TAIL_SLACK_SECONDS
+        return self._heard and not self._is_begun and self._backlog.seconds <= tail
 
     async def _take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
         said = event.alternatives[0] if event.alternatives else None

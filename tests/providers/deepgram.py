@@ -76,7 +76,7 @@ class Listening(Conversation):
         )
 
 
-class _Endpointing(Listening):
+class Endpointing(Listening):
     """Says what it has heard whenever there is a pause, as the real one does."""
 
     silent_bytes = 0
@@ -119,7 +119,7 @@ class DeepgramServer(SpeechServer):
 class EndpointingDeepgramServer(DeepgramServer):
     """The same for an agent, which waits for no `Finalize` before it answers."""
 
-    conversation = _Endpointing
+    conversation = Endpointing
 
 
 class _Scripted(Listening):

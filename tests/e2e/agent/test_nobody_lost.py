@@ -46,15 +46,14 @@ async def test_fifty_people_in_one_room(
             Speaker(livekit_server, room_name, f"person-{number}", hears=False)
             for number in range(CROWD)
         ]
-        for person in people:
-            await person.join(microphone=False)
+        tables = [people[at : at + TALKING_AT_ONCE] for at in range(0, CROWD, TALKING_AT_ONCE)]
+        for table in tables:
+            await asyncio.gather(*(person.join(microphone=False) for person in table))
         job_id = await tallyroom.dispatch(room_name)
-        for start in range(0, CROWD, TALKING_AT_ONCE):
-            await asyncio.gather(
-                *(_take_the_floor(one) for one in people[start : start + TALKING_AT_ONCE])
-            )
-        for person in people:
-            await person.leave()
+        for table in tables:
+            await asyncio.gather(*(_take_the_floor(person) for person in table))
+        for table in tables:
+            await asyncio.gather(*(person.leave() for person in table))
         record = await tallyroom.record(job_id)
     everybody = {person.identity for person in people}
     assert set(speakers(tallyroom.transcript(job_id))) == everybody

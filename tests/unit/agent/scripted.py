@@ -27,12 +27,16 @@ def numbered(*numbers: int) -> list[rtc.AudioFrame]:
 
 
 class ScriptedSTT(stt.STT[Any]):
-    """`refusals` are raised where a stream is asked for, one each; `last_words` at their end."""
+    """`refusals` are raised where a stream is asked for, one each; `last_words` at their end.
+
+    So many of the next streams as `hanging` says do not end with their audio.
+    """
 
     def __init__(self) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
         self.refusals: deque[Exception] = deque()
         self.last_words = ""
+        self.hanging = 0
         self.opened: asyncio.Queue[ScriptedStream] = asyncio.Queue()
         self.opened_at: list[float] = []
 
@@ -71,6 +75,8 @@ class ScriptedStream(stt.RecognizeStream):
         self.numbers: list[int] = []
         self.closed = False
         self._engine = engine
+        self._hangs = engine.hanging > 0
+        engine.hanging -= self._hangs
         self._got_audio = asyncio.Event()
         self._verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         super().__init__(stt=engine, conn_options=conn_options)
@@ -124,7 +130,8 @@ class ScriptedStream(stt.RecognizeStream):
     async def _run(self) -> None:
         reading = asyncio.create_task(self._read())
         try:
-            await asyncio.wait({reading, self._verdict}, return_when=asyncio.FIRST_COMPLETED)
+            ends = {self._verdict} if self._hangs else {reading, self._verdict}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._verdict.done():
                 self._verdict.result()
             elif self._engine.last_words:

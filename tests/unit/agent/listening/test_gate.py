@@ -232,6 +232,13 @@ def test_what_stops_in_the_middle_is_over_and_nothing_is_sent_twice() -> None:
     for start in range(0, 3 * RATE, FRAME):
         audio = rtc.AudioFrame(samples[start : start + FRAME].tobytes(), RATE, 1, FRAME)
         passed += gate.push(Captured(audio, (start + FRAME) / RATE)).captured
-    assert (gate.is_open, gate.cut().ended, gate.is_open) == (True, True, False)
+    assert gate.is_open
+    cut = gate.cut()
+    assert (cut.ended, gate.is_open) == (True, False)
+    passed += cut.captured
+    # As much silence as would have been sent after it, had it been heard.
+    (tail,) = [one for one in cut.captured if not any(one.frame.data)]
+    assert 0 < tail.frame.duration <= TAIL_SECONDS
+    assert tail.at == pytest.approx(3.0 + tail.frame.duration)
     assert not gate.cut().ended
     assert len({captured.at for captured in passed}) == len(passed)

@@ -13,6 +13,7 @@ from agent.listening import take as take_module
 from agent.listening.backlog import AudioAllowance
 from agent.listening.listener import Interim, Listener, Speaker
 from agent.listening.recognisers import Recogniser, Recognisers
+from agent.listening.silence import SilencePolicy
 from agent.segments import Gap, Segment
 from metering.meters.attribution import attribution
 from tests.open_gate import OpenGate
@@ -23,8 +24,9 @@ from tests.waiting import until
 class Hearing:
     """A listener at work, with what it has handed on."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, tail_seconds: float = 0.5, ends: bool = True, **options: Any) -> None:
         self.engine = ScriptedSTT()
+        silence = SilencePolicy(closes=False, tail_seconds=tail_seconds)
         self.time = 0.0
         self.name = "Alice"
         self.segments: asyncio.Queue[Segment] = asyncio.Queue()
@@ -37,7 +39,7 @@ class Hearing:
         }
         self.listener = Listener(
             Speaker("alice", lambda: self.name, "TR_alice"),
-            Recognisers([Recogniser(self.engine)]),
+            Recognisers([Recogniser(self.engine, silence=silence, ends=ends)]),
             **values | options,
         )
         self.task = asyncio.create_task(self.listener.recognise())
@@ -433,6 +435,153 @@ async def test_last_words_that_do_not_come_are_given_up(
     await hearing.over()
     assert stream.closed
     assert "a stream's last words did not come within 0.05 s" in caplog.messages
+
+
+async def test_a_provider_that_hangs_in_the_middle_of_a_sentence_is_asked_again(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append)
+    hearing.engine.hanging = 1
+    hearing.engine.last_words = "and so we met"
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    await stream.heard(1, 2)
+    stream.say("and so", 0.0, 1.0, final=False)
+    assert (await hearing.interim()).text == "and so"
+    hearing.listener.end()
+    await (await hearing.engine.next_stream()).heard(1, 2)
+    assert (await hearing.segment()).text == "and so we met"
+    await hearing.over()
+    assert gaps == []
+
+
+async def test_one_that_hangs_again_and_again_is_given_up_and_leaves_a_gap(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append)
+    hearing.engine.hanging = 9
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    await stream.heard(1, 2)
+    stream.say("and so", 0.0, 1.0, final=False)
+    hearing.listener.end()
+    await hearing.over()
+    assert len(hearing.engine.opened_at) == 3
+    assert [(gap.start, gap.end) for gap in gaps] == [(0.0, 1.0), (1.0, 2.0)]
+
+
+async def test_one_that_hangs_over_the_silence_at_the_end_is_not_asked_again(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    gaps: list[Gap] = []
+    hearing = hear(tail_seconds=1.0, on_gap=gaps.append)
+    hearing.engine.hanging = 9
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    await stream.heard(1, 2)
+    stream.say("and so we met", 0.0, 1.0)
+    await hearing.segment()
+    hearing.listener.end()
+    await hearing.over()
+    assert len(hearing.engine.opened_at) == 1
+    assert gaps == []
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+async def test_of_a_provider_whose_streams_do_not_end_what_has_begun_is_asked_for_again(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch, is_begun: bool
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    gaps: list[Gap] = []
+    hearing = hear(ends=False, on_gap=gaps.append)
+    hearing.engine.hanging = 9
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2, 3)
+    await stream.heard(1, 2, 3)
+    stream.say("and so we met", 0.0, 1.0)
+    await hearing.segment()
+    if is_begun:
+        stream.hear_speech_begin()
+    hearing.listener.end()
+    await hearing.over()
+    assert len(hearing.engine.opened_at) == (3 if is_begun else 1)
+    assert len(gaps) == (2 if is_begun else 0)
+
+
+async def test_a_word_after_the_last_final_is_not_taken_for_silence(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
+    hearing = hear(tail_seconds=0.5)
+    hearing.engine.hanging = 1
+    hearing.engine.last_words = "Yes."
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    await stream.heard(1, 2)
+    stream.say("and so we met", 0.0, 1.0)
+    await hearing.segment()
+    hearing.listener.end()
+    await (await hearing.engine.next_stream()).heard(2)
+    assert (await hearing.segment()).text == "Yes."
+    await hearing.over()
+
+
+async def test_a_stream_that_ends_while_nobody_speaks_is_opened_again_when_somebody_does(
+    hear: Hear,
+) -> None:
+    hearing = hear(gate=OpenGate(), tail_seconds=1.0)
+    hearing.speak(1, 2)
+    stream = await hearing.engine.next_stream()
+    await stream.heard(1, 2)
+    stream.say("good morning", 0.0, 1.0)
+    await hearing.segment()
+    hearing.listener.mute()
+    stream.fail()
+    await until(lambda: stream.closed, timeout=PATIENCE_SECONDS)
+    await asyncio.sleep(0.05)
+    assert len(hearing.engine.opened_at) == 1
+    hearing.speak(3)
+    again = await hearing.engine.next_stream()
+    await again.heard(2, 3)
+
+
+async def test_what_was_said_before_a_stream_failed_in_a_pause_is_heard_at_once(hear: Hear) -> None:
+    hearing = hear(gate=OpenGate(), tail_seconds=0.5)
+    hearing.speak(1, 2)
+    stream = await hearing.engine.next_stream()
+    await stream.heard(1, 2)
+    hearing.listener.mute()
+    stream.fail()
+    await (await hearing.engine.next_stream()).heard(1, 2)
+
+
+async def test_who_leaves_while_no_stream_is_open_opens_none(hear: Hear) -> None:
+    hearing = hear(gate=OpenGate(), tail_seconds=1.0)
+    hearing.speak(1, 2)
+    stream = await hearing.engine.next_stream()
+    await stream.heard(1, 2)
+    stream.say("good morning", 0.0, 1.0)
+    await hearing.segment()
+    hearing.listener.mute()
+    stream.fail()
+    await until(lambda: stream.closed, timeout=PATIENCE_SECONDS)
+    hearing.listener.end()
+    await hearing.over()
+    assert len(hearing.engine.opened_at) == 1
+
+
+async def test_without_a_gate_a_mute_is_silence_to_the_stt(hear: Hear) -> None:
+    hearing = hear()
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    await stream.heard(1, 2)
+    hearing.listener.mute()
+    await stream.heard(1, 2, 0)
 
 
 async def test_what_was_being_said_by_who_opts_out_is_neither_words_nor_a_gap(hear: Hear) -> None:

@@ -1,0 +1,202 @@
+"""When a job takes its connection for lost, and what it says of the time it was away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+from livekit import rtc
+
+from agent.connection import AWAY_SECONDS, CUT_OFF_SECONDS, Connection
+
+
+class Job:
+    """A connection with a clock that is set by hand, and what it has told."""
+
+    def __init__(self) -> None:
+        self.room = rtc.EventEmitter[str]()
+        self.time = 0.0
+        self.gaps: list[tuple[float, float]] = []
+        self.came_back = 0
+        self.gave_up = 0
+        self.people_are_there = asyncio.Event()
+        self.trouble: Exception | None = None
+        self.asked = 0
+        self.connection = Connection(
+            cast(rtc.Room, self.room),
+            now=lambda: self.time,
+            until_given_up=self._until_given_up,
+            on_back=self._back,
+            on_gap=lambda start, end: self.gaps.append((start, end)),
+            on_given_up=self._give_up,
+        )
+
+    async def _until_given_up(self) -> None:
+        self.asked += 1
+        await self.people_are_there.wait()
+        if self.trouble:
+            raise self.trouble
+
+    def _back(self) -> None:
+        self.came_back += 1
+
+    def _give_up(self) -> None:
+        self.gave_up += 1
+
+    async def is_given_up(self) -> bool:
+        """Once the server has said for a while that people are there."""
+        self.people_are_there.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return self.gave_up == 1
+
+
+@pytest.fixture
+def job() -> Iterator[Job]:
+    job = Job()
+    yield job
+    job.connection.close()
+
+
+async def test_time_away_is_a_gap_unless_it_was_a_moment(job: Job) -> None:
+    job.time = 10.0
+    job.room.emit("reconnecting")
+    job.time += AWAY_SECONDS / 2
+    job.room.emit("reconnected")
+    assert (job.gaps, job.came_back) == ([], 1)
+
+    job.time = 20.0
+    job.room.emit("reconnecting")
+    job.time = 21.0
+    job.room.emit("reconnecting")
+    assert job.connection.is_away
+    job.time = 29.0
+    job.room.emit("reconnected")
+    assert (job.gaps, job.came_back) == ([(20.0, 29.0)], 2)
+    assert not job.connection.is_away
+
+
+async def test_a_job_that_ends_while_away_has_the_gap_until_then(job: Job) -> None:
+    job.room.emit("reconnecting")
+    job.time = 7.0
+    job.connection.close()
+    assert job.gaps == [(0.0, 7.0)]
+    assert not await job.is_given_up()
+
+
+async def test_just_after_it_is_back_it_may_still_be_lost(job: Job) -> None:
+    lost = [job.connection.is_lost]
+    job.room.emit("reconnecting")
+    lost.append(job.connection.is_lost)
+    job.time = 5.0
+    job.room.emit("reconnected")
+    lost.append(job.connection.is_lost)
+    job.time += CUT_OFF_SECONDS
+    lost.append(job.connection.is_lost)
+    assert lost == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_lost"),
+    [
+        (rtc.DisconnectReason.ROOM_CLOSED, False),
+        (rtc.DisconnectReason.ROOM_DELETED, False),
+        (rtc.DisconnectReason.PARTICIPANT_REMOVED, False),
+        (rtc.DisconnectReason.DUPLICATE_IDENTITY, False),
+        (rtc.DisconnectReason.SERVER_SHUTDOWN, True),
+        (rtc.DisconnectReason.CONNECTION_TIMEOUT, True),
+        (rtc.DisconnectReason.STATE_MISMATCH, True),
+        (rtc.DisconnectReason.UNKNOWN_REASON, True),
+        (4_096, True),
+    ],
+)
+async def test_why_the_room_was_left_says_whether_it_goes_on(
+    job: Job, reason: int, is_lost: bool
+) -> None:
+    job.room.emit("reconnecting")
+    job.room.emit("disconnected", reason)
+    assert job.connection.is_lost is is_lost
+
+
+async def test_at_the_end_of_a_job_it_is_as_lost_as_it_was_but_for_why_the_room_is_left(
+    job: Job,
+) -> None:
+    job.room.emit("reconnecting")
+    job.connection.end()
+    job.time = 60.0
+    job.room.emit("reconnected")
+    job.connection.close()
+    assert job.connection.is_lost
+    assert (job.gaps, job.came_back) == ([(0.0, 60.0)], 0)
+    job.room.emit("disconnected", rtc.DisconnectReason.PARTICIPANT_REMOVED)
+    assert not job.connection.is_lost
+
+
+async def test_what_is_said_after_the_end_of_a_job_begins_nothing(job: Job) -> None:
+    job.connection.end()
+    job.room.emit("reconnecting")
+    job.connection.doubt()
+    assert not await job.is_given_up()
+    assert (job.asked, job.connection.is_lost) == (0, False)
+
+
+async def test_why_the_room_is_left_is_waited_for_but_not_for_long(job: Job) -> None:
+    await job.connection.until_disconnected(0.01)
+    waiting = asyncio.create_task(job.connection.until_disconnected(1000.0))
+    await asyncio.sleep(0)
+    job.room.emit("disconnected", rtc.DisconnectReason.ROOM_CLOSED)
+    await asyncio.wait_for(waiting, 10)
+
+
+async def test_it_is_given_up_once_while_it_stands_still(job: Job) -> None:
+    job.room.emit("reconnecting")
+    job.room.emit("reconnecting")
+    assert await job.is_given_up()
+    assert job.asked == 1
+
+
+async def test_what_is_given_up_stays_so_whoever_comes(job: Job) -> None:
+    job.connection.doubt()
+    assert await job.is_given_up()
+    job.connection.trust()
+    assert job.connection.is_lost
+
+
+async def test_a_server_that_cannot_be_asked_is_asked_the_next_time(job: Job) -> None:
+    job.trouble = RuntimeError("cannot be asked")
+    job.connection.doubt()
+    assert not await job.is_given_up()
+    assert not job.connection.is_lost
+    job.trouble = None
+    job.room.emit("reconnecting")
+    assert await job.is_given_up()
+    assert job.asked == 2
+
+
+async def test_what_comes_back_is_not_given_up(job: Job) -> None:
+    job.room.emit("reconnecting")
+    await asyncio.sleep(0)
+    job.room.emit("reconnected")
+    assert not await job.is_given_up()
+    assert job.asked == 1
+
+
+async def test_whoever_sees_nobody_asks_whether_somebody_is_there(job: Job) -> None:
+    job.connection.doubt()
+    job.connection.doubt()
+    assert await job.is_given_up()
+    assert job.asked == 1
+
+
+async def test_whoever_sees_somebody_again_asks_no_more(job: Job) -> None:
+    job.connection.doubt()
+    job.connection.trust()
+    assert not await job.is_given_up()
+
+
+async def test_who_comes_into_the_room_says_nothing_of_a_connection_that_is_away(job: Job) -> None:
+    job.room.emit("reconnecting")
+    job.connection.trust()
+    assert await job.is_given_up()
