@@ -82,7 +82,7 @@ class TranscriptionSession:
             ctx.room,
             now=self._now,
             until_given_up=until_given_up,
-            on_back=self._look_whether_alone,
+            on_back=self._on_back,
             on_gap=lambda start, end: self._on_gap(
                 Gap(speaker="", name="", start=start, end=end, track_id="")
             ),
@@ -292,9 +292,25 @@ class TranscriptionSession:
         self._end_listeners(list(participant.track_publications))
         if participant.kind not in HEARD_KINDS:
             return
-        # A full reconnect takes everybody out of the room before it says what it is; an attribute
-        # set in the middle of it may be why it sometimes stands still for good.
+        # A full reconnect takes everybody out of the room before it says what it is.
         asyncio.get_running_loop().call_later(SETTLED_SECONDS, self._look_whether_alone)
+
+    def _on_back(self) -> None:
+        """Ask for everybody's audio once more.
+
+        The framework asks for it when it is published. In a full reconnect that is told before the
+        SDK can ask for it: it asks on the connection that is gone, and nobody answers.
+        """
+        for participant in self._room.remote_participants.values():
+            if participant.kind in HEARD_KINDS:
+                self._ask_for_audio(participant)
+        self._look_whether_alone()
+
+    def _ask_for_audio(self, participant: rtc.RemoteParticipant) -> None:
+        is_wanted = not self._has_opted_out(participant)
+        for publication in participant.track_publications.values():
+            if publication.kind == rtc.TrackKind.KIND_AUDIO:
+                publication.set_subscribed(is_wanted)
 
     def _look_whether_alone(self) -> None:
         if self._connection.is_away or self._finished:
@@ -324,14 +340,10 @@ class TranscriptionSession:
         """Who opts out is no longer sent to us; who takes it back is, and heard anew."""
         if OPT_OUT_ATTRIBUTE not in changed or not isinstance(participant, rtc.RemoteParticipant):
             return
-        is_out = self._has_opted_out(participant)
-        for track_id, publication in participant.track_publications.items():
-            if publication.kind != rtc.TrackKind.KIND_AUDIO:
-                continue
-            if is_out:
+        self._ask_for_audio(participant)
+        if self._has_opted_out(participant):
+            for track_id in participant.track_publications:
                 self._listeners.pop(track_id, None)
-            publication.set_subscribed(not is_out)
-        if is_out:
             for identity, listener in self._hearing.values():
                 if identity == participant.identity:
                     listener.discard()

@@ -72,14 +72,25 @@ class Room(rtc.EventEmitter[str]):
         """Somebody leaves."""
         self.emit("participant_disconnected", self.remote_participants.pop(identity))
 
+    def publish(self, identity: str) -> SimpleNamespace:
+        """They have a microphone; returns its publication, with what was asked of it."""
+        asked: list[bool] = []
+        publication = SimpleNamespace(
+            sid=f"TR_{identity}",
+            kind=rtc.TrackKind.KIND_AUDIO,
+            track=None,
+            asked=asked,
+            set_subscribed=asked.append,
+        )
+        self.remote_participants[identity].track_publications[publication.sid] = publication
+        return publication
+
     def subscribe(self, identity: str) -> SimpleNamespace:
         """Their microphone is heard from now on; returns the track."""
         person = self.remote_participants[identity]
         track = SimpleNamespace(sid=f"TR_{identity}", kind=rtc.TrackKind.KIND_AUDIO)
-        publication = SimpleNamespace(
-            sid=track.sid, kind=track.kind, track=track, set_subscribed=lambda _: None
-        )
-        person.track_publications[track.sid] = publication
+        publication = self.publish(identity)
+        publication.track = track
         self.emit("track_subscribed", track, publication, person)
         return track
 
@@ -229,6 +240,25 @@ async def test_a_full_reconnect_that_keeps_the_track_hears_it_again(meeting: Mee
     await settle()
     assert meeting.heard() == [again]
     assert meeting.listeners[0].is_ended
+
+
+async def test_after_a_full_reconnect_everybodys_audio_is_asked_for(meeting: Meeting) -> None:
+    for identity in ("alice", "carol"):
+        meeting.room.come(identity)
+    await meeting.session.start()
+    meeting.room.go("alice")
+    meeting.room.go("carol")
+    meeting.room.emit("reconnecting")
+    # What is asked for here, the SDK asks of the connection that is gone.
+    for identity in ("alice", "carol", "another-agent"):
+        meeting.room.come(identity, AGENT if identity == "another-agent" else STANDARD)
+    meeting.room.remote_participants["carol"].said = {OPT_OUT_ATTRIBUTE: "yes"}
+    asked = {
+        identity: meeting.room.publish(identity).asked
+        for identity in ("alice", "carol", "another-agent")
+    }
+    meeting.room.emit("reconnected")
+    assert asked == {"alice": [True], "carol": [False], "another-agent": []}
 
 
 async def test_a_track_that_is_told_of_twice_is_heard_once(meeting: Meeting) -> None:
