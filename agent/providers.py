@@ -16,6 +16,7 @@ from livekit.agents import stt
 from metering import StreamingTerms, StreamLimiter, StreamLimits
 
 from .errors import DispatchError, SettingsError, TranscriberError
+from .listening.recognisers import StreamTraits
 from .listening.speech_detector import SileroModel
 from .recognisers import assemblyai, deepgram, embedded, livekit_inference, openai
 from .recognisers.wanted import Wanted, Warm
@@ -34,8 +35,8 @@ __all__ = [
     "build_stt",
     "check_options",
     "check_request",
-    "pools_sockets",
     "provider_modules",
+    "stream_traits",
     "warm_up",
 ]
 
@@ -46,24 +47,26 @@ EMBEDDED = "faster-whisper"
 class _Provider:
     """One provider; `package` is its plugin's and `extra` what installs it, if it is one.
 
-    A plugin that `pools_sockets` keeps them past a stream's end, for the next.
+    `traits` are how a model's streams behave.
     """
 
     check: Callable[[ModelChoice, SpeechOptions], None]
     build: Callable[[Wanted], stt.STT[Any]]
     package: str = ""
     extra: str = ""
-    pools_sockets: bool = False
+    traits: Callable[[str], StreamTraits] = lambda model: StreamTraits()
 
 
 _PROVIDERS = {
     "deepgram": _Provider(deepgram.check, deepgram.build, deepgram.PACKAGE, "transcriber"),
-    "openai": _Provider(
-        openai.check, openai.build, openai.PACKAGE, "transcriber", pools_sockets=True
+    "openai": _Provider(openai.check, openai.build, openai.PACKAGE, "transcriber", openai.traits),
+    "assemblyai": _Provider(
+        assemblyai.check, assemblyai.build, assemblyai.PACKAGE, "assemblyai", assemblyai.traits
     ),
-    "assemblyai": _Provider(assemblyai.check, assemblyai.build, assemblyai.PACKAGE, "assemblyai"),
-    "livekit": _Provider(livekit_inference.check, livekit_inference.build),
-    EMBEDDED: _Provider(embedded.check, embedded.build),
+    "livekit": _Provider(
+        livekit_inference.check, livekit_inference.build, traits=livekit_inference.traits
+    ),
+    EMBEDDED: _Provider(embedded.check, embedded.build, traits=embedded.traits),
 }
 
 
@@ -100,9 +103,13 @@ def provider_modules(settings: AgentSettings) -> list[str]:
     return [package for package in packages if package and importlib.util.find_spec(package)]
 
 
-def pools_sockets(choice: ModelChoice) -> bool:
-    """Whether a stream's end closes no connection, and so saves nothing."""
-    return _provider(choice).pools_sockets
+def stream_traits(choice: ModelChoice) -> StreamTraits:
+    """How a model's streams behave.
+
+    Raises:
+        SettingsError: no such provider.
+    """
+    return _provider(choice).traits(choice.model)
 
 
 def check_request(settings: AgentSettings, request: TranscriptionRequest) -> None:

@@ -15,10 +15,10 @@ from .engines import Engines
 from .errors import DispatchError, SpeechModelError
 from .listening.backlog import AudioAllowance
 from .listening.gate import Gate
-from .listening.recognisers import Circuit, Recogniser, Recognisers
+from .listening.recognisers import Circuit, Recogniser, Recognisers, StreamTraits
 from .listening.silence import SilencePolicy
 from .listening.speech_detector import SileroModel
-from .providers import Warm, pools_sockets
+from .providers import Warm, stream_traits
 from .request import TranscriptionRequest
 from .settings import AgentSettings, ModelChoice, SendAudio
 
@@ -40,7 +40,7 @@ class _Chosen:
     engines: Engines
     silence: SilencePolicy
     limiter: StreamLimiter | None
-    ends: bool
+    traits: StreamTraits
     circuit: Circuit = field(default_factory=Circuit)
 
     def recogniser(self, identity: str, attributes: Mapping[str, str]) -> Recogniser:
@@ -55,7 +55,9 @@ class _Chosen:
         engine = self.engines.for_participant(identity, attributes)
         # A provider tells voices apart within a connection; in the next they have other numbers.
         silence = _KEEP_OPEN if engine.capabilities.diarization else self.silence
-        return Recogniser(engine, silence=silence, circuit=self.circuit, ends=self.ends, **limited)
+        return Recogniser(
+            engine, silence=silence, circuit=self.circuit, traits=self.traits, **limited
+        )
 
 
 class Recognition:
@@ -98,8 +100,7 @@ class Recognition:
                     engines,
                     self._silence(choice),
                     limiters.get(choice.provider),
-                    # A socket that is kept for the next stream does not say that this one is over.
-                    ends=not pools_sockets(choice),
+                    stream_traits(choice),
                 )
             )
         self.allowance = AudioAllowance(KEPT_SECONDS)
@@ -107,7 +108,8 @@ class Recognition:
 
     def _silence(self, choice: ModelChoice) -> SilencePolicy:
         terms = self._warm.terms.get(choice)
-        if terms is None or pools_sockets(choice):
+        # A socket that is kept for the next stream is not closed: closing a stream saves nothing.
+        if terms is None or not stream_traits(choice).ends:
             return _KEEP_OPEN
         return SilencePolicy.for_terms(terms)
 

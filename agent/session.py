@@ -24,7 +24,8 @@ from .captions import Caption, Captions
 from .chat import Chat
 from .connection import Connection, UntilGivenUp
 from .errors import TranscriptError
-from .listening.listener import Interim, Listener, Speaker
+from .listening.listener import Listener
+from .listening.words import Interim, Speaker
 from .manners.leaving import EVERYONE_HAS_LEFT, Leaving
 from .manners.opt_out import OPT_OUT_ATTRIBUTE, has_opted_out
 from .observers import MeetingObserver, Observers

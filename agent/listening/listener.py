@@ -9,21 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 
 from livekit import rtc
-from livekit.agents import stt
 
-from ..segments import Gap, Segment, spoken_language
-from ..voices import Voices
+from ..segments import Gap, Segment
 from .backlog import AudioAllowance, Backlog
 from .gate import TAIL_SECONDS, Captured, Gate, Passed, silence
 from .recognisers import Recognisers
-from .take import FIRST_PAUSE_SECONDS, Take, has_times
-from .timeline import Timeline
+from .take import FIRST_PAUSE_SECONDS, Take
+from .words import Interim, Speaker, Words
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -35,32 +31,6 @@ STALL_SECONDS = 0.6
 """Audio that stops coming in the middle of a word, for a mute or a network, ends it."""
 _SHORT_SECONDS = 1.0
 """While a provider's limits are nearly reached, a stream that is open is held; asked so often."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interim:
-    """What is being said and may still change; replaced by a segment with the same id.
-
-    Without a text it was nothing after all, and what was shown of it goes.
-    """
-
-    segment_id: str
-    speaker: str
-    track_id: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """Whose track it is. `name` is asked for at each segment, because people change theirs.
-
-    `voices` counts the voices on it, where they are told apart: one count for all of their tracks.
-    """
-
-    identity: str
-    name: Callable[[], str]
-    track_id: str
-    voices: Voices = field(default_factory=Voices)
 
 
 class Listener:
@@ -110,6 +80,8 @@ class Listener:
         self._pushed_at = 0.0
         self._stall: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
+        self._due: asyncio.TimerHandle | None = None
+        self._active_since: float | None = None
         self._take_back: Callable[[], None] | None = None
 
     async def listen(self, track: rtc.Track) -> None:
@@ -155,9 +127,20 @@ class Listener:
             self._take.pause()
 
     def is_active_speaker(self, active: bool) -> None:
-        """What the server says of the participant."""
+        """What the server says of the participant.
+
+        Where all of the audio is sent, nothing else tells that an answer is due.
+        """
         if self._gate:
             self._gate.is_active_speaker(active)
+        elif active and self._active_since is None:
+            self._active_since = self._now()
+            self._leave_a_hung_stream()
+        elif not active and self._active_since is not None:
+            if self._take:
+                self._take.expect(self._active_since)
+            self._active_since = None
+            self._watch_for_an_answer()
 
     def end(self) -> None:
         """The track is gone: hear out what has been said, then stop."""
@@ -218,6 +201,7 @@ class Listener:
         if passed.captured:
             if not self._is_speaking:
                 self._on_speech()
+                self._leave_a_hung_stream()
             self._is_speaking = True
             self._send(passed.captured)
         if passed.ended:
@@ -225,6 +209,7 @@ class Listener:
         if passed.ended and self._take:
             self._take.pause()
             self._close_later(self._take)
+            self._watch_for_an_answer()
         elif self._stall is None and self._gate and self._gate.is_open:
             self._watch_for_a_stall(STALL_SECONDS)
 
@@ -240,7 +225,7 @@ class Listener:
             return self._take
         # A gate has known of speech before, and what an STT says of it may be late.
         began = (lambda: None) if self._gate else self._on_speech
-        words = _Words(self._speaker, self._now, self._on_segment, self._on_interim, began)
+        words = Words(self._speaker, self._now, self._on_segment, self._on_interim, began)
         self._take = take = Take(
             self._recognisers,
             Backlog(self._kept_seconds, allowance=self._allowance, on_lost=self._lost),
@@ -286,6 +271,24 @@ class Listener:
         else:
             self._pass_on(self._gate.cut())
 
+    def _watch_for_an_answer(self) -> None:
+        due = self._take.answer_due_in if self._take else None
+        if due is not None and self._due is None:
+            self._due = asyncio.get_running_loop().call_later(max(0.0, due), self._on_due)
+
+    def _on_due(self) -> None:
+        self._due = None
+        if self._is_speaking or self._active_since is not None:
+            # No word is cut in two: it is left when they pause, or begin anew.
+            return
+        self._leave_a_hung_stream()
+        self._watch_for_an_answer()
+
+    def _leave_a_hung_stream(self) -> None:
+        """Ending it is asking it once more; another is asked for what it does not answer then."""
+        if self._take and (due := self._take.answer_due_in) is not None and due <= 0:
+            self._take.end()
+
     def _close_later(self, take: Take) -> None:
         self._keep_open()
         self._take_back = take.recogniser.lend(lambda: self._give_up_silent(take))
@@ -322,96 +325,14 @@ class Listener:
         if self._stall:
             self._stall.cancel()
             self._stall = None
+        if self._due:
+            self._due.cancel()
+            self._due = None
         self._keep_open()
 
 
-async def _hear(take: Take, words: _Words) -> None:
+async def _hear(take: Take, words: Words) -> None:
     try:
         await take.run()
     finally:
         await words.withdraw()
-
-
-class _Words:
-    """What one take's STT answers, as interims and segments."""
-
-    def __init__(
-        self,
-        speaker: Speaker,
-        now: Callable[[], float],
-        on_segment: Callable[[Segment], Awaitable[None]],
-        on_interim: Callable[[Interim], Awaitable[None]],
-        on_speech: Callable[[], None],
-    ) -> None:
-        self._speaker = speaker
-        self._now = now
-        self._on_segment = on_segment
-        self._on_interim = on_interim
-        self._on_speech = on_speech
-        self._segment_id = _new_segment_id()
-        self._is_shown = False
-        self._speaking_since: float | None = None
-        self._timeline: Timeline | None = None
-        self._voice = speaker.voices.of_connection()
-
-    async def take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
-        """An answer; positions in it are on `timeline`, one for each stream."""
-        if timeline is not self._timeline:
-            self._timeline = timeline
-            self._voice = self._speaker.voices.of_connection()
-        if event.type is stt.SpeechEventType.START_OF_SPEECH:
-            self._on_speech()
-            self._speaking_since = self._speaking_since or self._now()
-        said = event.alternatives[0] if event.alternatives else None
-        if said is None or not said.text.strip():
-            if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
-                await self.withdraw()
-            return
-        if event.type is stt.SpeechEventType.INTERIM_TRANSCRIPT:
-            self._on_speech()
-            self._speaking_since = self._speaking_since or self._now()
-            self._is_shown = True
-            await self._show(said.text, self._segment_id)
-        elif event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
-            segment = self._segment(said, timeline)
-            self._begin_anew()
-            await self._on_segment(segment)
-
-    async def withdraw(self) -> None:
-        """Nothing comes of what is shown: a sound that was taken for words, or words not heard."""
-        if self._is_shown:
-            shown = self._segment_id
-            self._begin_anew()
-            await self._show("", shown)
-
-    def _begin_anew(self) -> None:
-        self._segment_id = _new_segment_id()
-        self._is_shown = False
-        self._speaking_since = None
-
-    async def _show(self, text: str, segment_id: str) -> None:
-        speaker = self._speaker
-        await self._on_interim(Interim(segment_id, speaker.identity, speaker.track_id, text))
-
-    def _segment(self, said: stt.SpeechData, timeline: Timeline) -> Segment:
-        now = self._now()
-        if has_times(said):
-            start, end = timeline.at(said.start_time), timeline.end_at(said.end_time)
-        else:
-            start, end = now if self._speaking_since is None else self._speaking_since, now
-        return Segment(
-            segment_id=self._segment_id,
-            speaker=self._speaker.identity,
-            name=self._speaker.name(),
-            text=said.text.strip(),
-            start=round(min(start, end), 3),
-            end=round(max(start, end), 3),
-            language=spoken_language(said.language),
-            confidence=round(said.confidence, 3) if said.confidence else None,
-            track_id=self._speaker.track_id,
-            voice=self._voice(said.speaker_id),
-        )
-
-
-def _new_segment_id() -> str:
-    return f"SG_{uuid.uuid4().hex[:12]}"

@@ -7,9 +7,11 @@ said next. What a failed try had taken is heard by the next one, so that trying 
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from livekit.agents import stt
@@ -53,14 +55,31 @@ class Circuit:
         self._rests_until = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class StreamTraits:
+    """How a provider's streams behave; times in seconds.
+
+    `ends` says whether they end after their audio: of one that does not nobody knows whether it has
+    hung or has nothing more to say. A stream that is to answer and does not for longer than
+    `patience` has hung. `lead` is how much more audio one takes than time has passed since its
+    opening.
+    """
+
+    ends: bool = True
+    patience: float = 12.0
+    lead: float = math.inf
+
+
+_USUAL = StreamTraits()
+
+
 class Recogniser:
     """One provider's STT: `silence` is what becomes of its streams while nobody speaks.
 
     `permit` is a block in which one stream may be open; entering it waits while the provider's
     limits allow no more. `is_short` says that they nearly do not. `lend` is told of a stream that
     nobody speaks into, and may give it up for somebody who waits; it returns what takes it back.
-    `circuit` is shared by all who use the provider. `ends` says whether its streams end after their
-    audio; of one that does not nobody knows whether it has hung or has nothing more to say.
+    `circuit` is shared by all who use the provider.
     """
 
     def __init__(
@@ -72,10 +91,10 @@ class Recogniser:
         is_short: Callable[[], bool] = lambda: False,
         lend: Callable[[GiveUp], Callable[[], None]] = _keep,
         circuit: Circuit | None = None,
-        ends: bool = True,
+        traits: StreamTraits = _USUAL,
     ) -> None:
         self.engine = engine
-        self.ends = ends
+        self.traits = traits
         self.silence = silence
         self.permit = permit
         self.is_short = is_short

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
 from livekit.agents import APIConnectOptions, stt
 
 from .backlog import Backlog
+from .drain import Drain
+from .feed import Feed
 from .gate import Captured
 from .recognisers import Recogniser, Recognisers
 from .timeline import Timeline
@@ -24,8 +26,6 @@ logger = logging.getLogger("tallyroom.agent")
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
-DRAIN_SECONDS = 12.0
-"""How long a provider may take for its last words; a stream that is silent for longer has hung."""
 _HANGS = 3
 """A provider that swallows audio, and answers no more, is paid for it each time."""
 
@@ -39,6 +39,9 @@ _ONE_ATTEMPT = APIConnectOptions(max_retry=0)
 
 _SURELY_HEARD_SECONDS = 60.0
 """Of silence that is sent all the same: a provider that had words in it would have said so."""
+
+_EARLY_SECONDS = 2.0
+"""A short word may be answered so long before the server says that its speaker is active."""
 
 Said = Callable[[stt.SpeechEvent, Timeline], Awaitable[None]]
 
@@ -64,10 +67,10 @@ class Take:
         self._said = said
         self._attribute = attribute
         self._first_pause_seconds = first_pause_seconds
-        self._timeline = Timeline(now)
-        self._stream: stt.RecognizeStream | None = None
+        self._feed: Feed | None = None
         self._recogniser: Recogniser | None = None
-        self._opened_at = now()
+        self._due_since: float | None = None
+        self._answered_at = 0.0
         self._ended = asyncio.Event()
         self._needed = asyncio.Event()
         self._is_paused = False
@@ -91,12 +94,25 @@ class Take:
     @property
     def is_open(self) -> bool:
         """Whether it has a stream."""
-        return self._stream is not None
+        return self._feed is not None
 
     @property
     def age(self) -> float:
         """How long its stream has been open, in seconds."""
-        return self._now() - self._opened_at if self._stream else 0.0
+        return self._feed.age if self._feed else 0.0
+
+    @property
+    def answer_due_in(self) -> float | None:
+        """Seconds until a provider has hung that answers nothing; None where nothing is due.
+
+        Nothing is after the end, which is waited for in any case.
+        """
+        if self._due_since is None or self._ended.is_set():
+            return None
+        if self._feed is None or self._feed.is_behind:
+            return None
+        due = self._due_since + self.recogniser.traits.patience - self._now()
+        return due if math.isfinite(due) else None
 
     @property
     def backlog(self) -> Backlog:
@@ -108,30 +124,39 @@ class Take:
         self._backlog.add(captured)
         self._is_paused = False
         self._needed.set()
-        if self._stream:
+        if self._feed:
             # A stream that has failed meanwhile takes no more; the next one gets it.
-            with contextlib.suppress(RuntimeError):
-                self._stream.push_frame(captured.frame)
-                self._timeline.push_captured(captured.frame.duration, captured.at)
-                if self._has_silence and not self._is_begun:
-                    self._backlog.heard(self._timeline.pushed - _SURELY_HEARD_SECONDS)
+            self._feed.push(captured)
+            if self._has_silence and not self._is_begun:
+                self._backlog.heard(self._feed.timeline.pushed - _SURELY_HEARD_SECONDS)
 
     def pause(self) -> None:
         """Nobody speaks for now: the provider is to answer without waiting for silence."""
         self._is_paused = True
-        if self._stream:
-            _flush(self._stream)
+        if self._feed:
+            self._feed.pause()
+            if not self._is_answered:
+                self._expect()
+
+    def expect(self, spoken_since: float) -> None:
+        """Somebody spoke since then, and has paused: an answer is due if none came meanwhile."""
+        if self._feed and self._answered_at < spoken_since - _EARLY_SECONDS:
+            self._expect()
+
+    def _expect(self) -> None:
+        if self._due_since is None:
+            self._due_since = self._now()
 
     def end(self) -> None:
         """No more audio: hear out what there is."""
         self._ended.set()
         self._needed.set()
-        if self._stream:
-            _end_input(self._stream)
+        if self._feed:
+            self._feed.end()
 
     def resume(self) -> bool:
         """More audio after all, if no stream has been told that there is none."""
-        if self._is_over or (self._ended.is_set() and self._stream):
+        if self._is_over or (self._feed and not self._feed.resume()):
             return False
         self._ended.clear()
         return True
@@ -188,29 +213,29 @@ class Take:
         """One STT stream, from its opening to its end; whether it ended because the take did."""
         with self._attribute():
             stream = recogniser.engine.stream(conn_options=_ONE_ATTEMPT)
-        self._timeline = timeline = Timeline(self._now)
-        self._opened_at = self._now()
+        self._due_since = None
         try:
-            for captured in self._backlog.restart():
-                stream.push_frame(captured.frame)
-                timeline.push_captured(captured.frame.duration, captured.at)
-            self._stream = stream
-            if self._is_paused:
-                _flush(stream)
+            kept, lead = self._backlog.restart(), recogniser.traits.lead
+            feed = self._feed = Feed(stream, kept, now=self._now, lead=lead)
             if self._ended.is_set():
-                _end_input(stream)
-            return await self._follow(stream, recogniser, timeline)
+                feed.end()
+            elif self._is_paused:
+                self.pause()
+            return await self._follow(stream, recogniser, feed)
         finally:
-            self._stream = None
+            if self._feed:
+                self._feed.close()
+                self._feed = None
             await stream.aclose()
 
     async def _follow(
-        self, stream: stt.RecognizeStream, recogniser: Recogniser, timeline: Timeline
+        self, stream: stt.RecognizeStream, recogniser: Recogniser, feed: Feed
     ) -> bool:
-        async with _Drain(self._ended) as drain:
+        patience = recogniser.traits.patience
+        async with Drain(feed.ended, patience) as drain:
             async for event in stream:
                 drain.progress()
-                await self._take(event, timeline)
+                await self._take(event, feed.timeline)
                 if self._heard:
                     self._recognisers.worked(recogniser)
                     if (
@@ -220,8 +245,8 @@ class Take:
                         return False
         if drain.timed_out:
             self._hangs += 1
-            logger.warning("a stream's last words did not come within %g s", DRAIN_SECONDS)
-            is_answered = self._is_answered or not (recogniser.ends or self._is_begun)
+            logger.warning("a stream's last words did not come within %g s", patience)
+            is_answered = self._is_answered or not (recogniser.traits.ends or self._is_begun)
             self.gave_up = self._hangs >= _HANGS and not is_answered
             self._is_over = self.gave_up or is_answered
         else:
@@ -241,61 +266,22 @@ class Take:
         self._is_begun = event.type is stt.SpeechEventType.START_OF_SPEECH or (
             self._is_begun and event.type not in _NOTHING_BEGUN
         )
+        is_final = event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
         if said is not None and said.text.strip():
             self._heard = True
-            self._is_begun = event.type is not stt.SpeechEventType.FINAL_TRANSCRIPT
-            if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT:
+            self._is_begun = not is_final
+            if is_final:
                 self._backlog.heard(said.end_time if has_times(said) else timeline.pushed)
                 timeline.forget_before(said.start_time)
+        elif said is not None and is_final and has_times(said):
+            # There were no words in it, says who has heard it.
+            self._backlog.heard(said.end_time)
+        self._answered_at = self._now()
+        if self._due_since is not None:
+            self._due_since = self._answered_at if self._is_begun else None
         await self._said(event, timeline)
-
-
-class _Drain:
-    """Ends the block when, after the take has ended, nothing comes for `DRAIN_SECONDS`."""
-
-    def __init__(self, ended: asyncio.Event) -> None:
-        self._ended = ended
-        self._limit = asyncio.timeout(None)
-        self._starter: asyncio.Task[None] | None = None
-        self.timed_out = False
-
-    async def __aenter__(self) -> _Drain:
-        await self._limit.__aenter__()
-        self._starter = asyncio.create_task(self._start())
-        return self
-
-    async def __aexit__(self, *exc: Any) -> bool:
-        if self._starter:
-            self._starter.cancel()
-        try:
-            await self._limit.__aexit__(*exc)
-        except TimeoutError:
-            self.timed_out = True
-            return True
-        return False
-
-    async def _start(self) -> None:
-        await self._ended.wait()
-        self.progress()
-
-    def progress(self) -> None:
-        """Something came."""
-        if self._ended.is_set():
-            self._limit.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
 
 
 def has_times(said: stt.SpeechData) -> bool:
     """Some providers do not say when something was said, and leave both times at 0."""
     return said.end_time > said.start_time
-
-
-def _flush(stream: stt.RecognizeStream) -> None:
-    """Ask for what has been heard; a stream that has failed meanwhile knows nothing."""
-    with contextlib.suppress(RuntimeError):
-        stream.flush()
-
-
-def _end_input(stream: stt.RecognizeStream) -> None:
-    """End a stream's input; one that has failed meanwhile has none."""
-    with contextlib.suppress(RuntimeError):
-        stream.end_input()

@@ -12,6 +12,7 @@ from typing import Any
 from livekit.agents import stt
 
 from ..errors import SettingsError
+from ..listening.recognisers import StreamTraits
 from ..settings import ModelChoice
 from ..speech_options import SpeechOptions
 from .wanted import Wanted, refuse, refuse_all
@@ -73,6 +74,16 @@ def check(choice: ModelChoice, options: SpeechOptions) -> None:
             choice,
             f"does not know {options.language!r}, it knows {', '.join(sorted(known))}",
         )
+
+
+def traits(model: str) -> StreamTraits:
+    """It hangs up (3007) on whoever is too far ahead of the time that passes.
+
+    "Audio Transmission Rate Exceeded: Received 314.9 sec. audio in 1.312326 sec", as quoted in
+    https://github.com/pigeonai-org/ViDove/pull/3; its documentation names no figure.
+    https://www.assemblyai.com/docs/streaming/guides/stream_prerecorded_file_realtime
+    """
+    return StreamTraits(lead=240.0)
 
 
 def build(wanted: Wanted) -> stt.STT[Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from livekit.agents import stt
 
 from ..errors import DispatchError
+from ..listening.recognisers import StreamTraits
 from ..settings import ModelChoice
 from ..speech_model import SpeechModel, language_missing
 from ..speech_options import SpeechOptions
@@ -33,6 +35,11 @@ def check(choice: ModelChoice, options: SpeechOptions) -> None:
     )
     if choice.model.endswith(".en") and options.base_language != "en":
         raise DispatchError(language_missing(choice.model, options.language, ["en"]))
+
+
+def traits(model: str) -> StreamTraits:
+    """It cannot be away: where it is late, the machine has more to do than it can."""
+    return StreamTraits(patience=math.inf)
 
 
 def load(*models: str) -> Warm:

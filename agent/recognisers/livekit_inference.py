@@ -12,9 +12,10 @@ from typing import Any
 
 from livekit.agents import stt
 
+from ..listening.recognisers import StreamTraits
 from ..settings import ModelChoice
 from ..speech_options import SpeechOptions
-from . import deepgram
+from . import assemblyai, deepgram
 from .wanted import Wanted, refuse, refuse_all
 
 Asked = dict[str, Any]
@@ -113,6 +114,12 @@ def check(choice: ModelChoice, options: SpeechOptions) -> None:
     )
     if options.is_detecting and not able.finds_language:
         raise refuse("language", choice, "cannot find out the language; name it")
+
+
+def traits(model: str) -> StreamTraits:
+    """The gateway's own; whose models they are may refuse a backlog behind it, too."""
+    provider, _, name = model.partition("/")
+    return assemblyai.traits(name) if provider == "assemblyai" else StreamTraits()
 
 
 def build(wanted: Wanted) -> stt.STT[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from livekit.agents import stt
 
+from ..listening.recognisers import StreamTraits
 from ..settings import ModelChoice
 from ..speech_options import SpeechOptions
 from .wanted import Wanted, refuse_all
@@ -34,6 +35,11 @@ def check(choice: ModelChoice, options: SpeechOptions) -> None:
         profanity_filter=f"filters no profanity {use_other}",
         numerals=f"has no choice of digits or words {use_other}",
     )
+
+
+def traits(model: str) -> StreamTraits:
+    """The plugin keeps a socket for the next stream, and does not say that this one is over."""
+    return StreamTraits(ends=False)
 
 
 def build(wanted: Wanted) -> stt.STT[Any]:

@@ -4,7 +4,7 @@ https://www.assemblyai.com/docs/api-reference/streaming-api/streaming-api: Begin
 id; binary messages are audio; Turn for what was heard; Terminate is answered with Termination,
 which states the seconds of the session and of the audio. The session's duration is billed. A
 session that nobody terminates lives on, and is billed on, until it has been inactive for long
-enough or has lasted three hours.
+enough or has lasted three hours. Who sends audio too far ahead of time is hung up on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from .server import Fault
 from .speech import BilledConnection, Conversation, SpeechServer
 
 _LONGEST_SESSION_SECONDS = 10_800.0
+_LONGEST_LEAD_SECONDS = 310.0
+_TOO_FAST = 3007
 
 
 @dataclass(kw_only=True, eq=False)
@@ -28,6 +30,8 @@ class BilledSession(BilledConnection):
     """One session in AssemblyAI's ledger; `stated_seconds` is what it has told the client."""
 
     stated_seconds: float | None = None
+    longest_lead: float = _LONGEST_LEAD_SECONDS
+    was_too_fast: bool = False
 
     @property
     def billed_seconds(self) -> float:
@@ -45,6 +49,19 @@ class _Session(Conversation):
     @override
     async def begin(self) -> None:
         await self.say(type="Begin", id=self.billed.request_id, expires_at=2_000_000_000)
+
+    @override
+    async def hear(self, audio: bytes) -> None:
+        await super().hear(audio)
+        sent, passed = self.billed.audio_seconds, time.monotonic() - self.billed.opened_at
+        if sent > passed + self.billed.longest_lead and not self.billed.was_too_fast:
+            self.billed.was_too_fast = True
+            error = (
+                "Input Duration Error: Audio Transmission Rate Exceeded: Received"
+                f" {float(sent):.1f} sec. audio in {passed:.6f} sec"
+            )
+            await self.say(type="Error", error_code=_TOO_FAST, error=error)
+            await self.socket.close(code=_TOO_FAST)
 
     @override
     async def answer(self, message: Mapping[str, Any]) -> bool:
@@ -85,6 +102,7 @@ class AssemblyAIServer(SpeechServer):
 
     path = "/v3/ws"
     conversation = _Session
+    longest_lead = _LONGEST_LEAD_SECONDS
 
     @override
     def authorised(self, header: str) -> bool:
@@ -98,4 +116,5 @@ class AssemblyAIServer(SpeechServer):
             fault=fault,
             opened_at=0.0,
             bytes_per_second=int(query["sample_rate"]) * width,
+            longest_lead=self.longest_lead,
         )

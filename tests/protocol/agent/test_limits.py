@@ -14,9 +14,10 @@ import pytest
 from livekit.agents import stt
 from livekit.plugins import assemblyai, deepgram
 
-from agent.listening.listener import Interim, Listener, Speaker
+from agent.listening.listener import Listener
 from agent.listening.recognisers import Recogniser, Recognisers
 from agent.listening.silence import SilencePolicy
+from agent.listening.words import Interim, Speaker
 from agent.segments import Segment
 from metering import MeterSettings, StreamLimiter, StreamLimits
 from metering.ledger.store import Ledger

@@ -15,8 +15,9 @@ import pytest
 from livekit import rtc
 from pydantic import SecretStr
 
-from agent.listening.listener import Interim, Listener, Speaker
+from agent.listening.listener import Listener
 from agent.listening.recognisers import Recogniser, Recognisers
+from agent.listening.words import Interim, Speaker
 from agent.providers import Warm, build_stt
 from agent.request import TranscriptionRequest
 from agent.segments import Segment

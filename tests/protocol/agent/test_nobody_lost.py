@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -15,23 +16,27 @@ from pydantic import SecretStr
 
 from agent.listening.backlog import AudioAllowance
 from agent.listening.gate import PREROLL_SECONDS, TAIL_SECONDS, Gate
-from agent.listening.listener import Listener, Speaker
-from agent.listening.recognisers import Recogniser, Recognisers
+from agent.listening.listener import Listener
+from agent.listening.recognisers import Recogniser, Recognisers, StreamTraits
 from agent.listening.silence import SilencePolicy
 from agent.listening.speech_detector import SileroModel
+from agent.listening.words import Speaker
 from agent.providers import Warm, build_stt
 from agent.request import TranscriptionRequest
 from agent.segments import Gap, Segment
 from agent.settings import AgentSettings
 from metering.meters.connections import ConnectionMeter
+from tests.providers.assemblyai import AssemblyAIServer, BilledSession
 from tests.providers.deepgram import DeepgramServer
 from tests.providers.server import Fault
+from tests.providers.speech import BilledConnection, SpeechServer
 from tests.recording import Recording
 from tests.sound import RATE, spoken
 from tests.waiting import until
 
 PATIENCE_SECONDS = 60.0
 FRAME = RATE // 20
+USUAL = StreamTraits()
 
 
 def sound(seconds: float) -> Iterator[rtc.AudioFrame]:
@@ -41,10 +46,31 @@ def sound(seconds: float) -> Iterator[rtc.AudioFrame]:
         yield rtc.AudioFrame(wave, RATE, 1, FRAME)
 
 
+def settings_of(server: SpeechServer) -> AgentSettings:
+    """What has a provider's plugin speak to its local server."""
+    if isinstance(server, AssemblyAIServer):
+        return AgentSettings(
+            assemblyai_api_key=SecretStr(server.api_key),
+            assemblyai_base_url=server.origin,
+            stt="assemblyai/universal-streaming-english",
+        )
+    return AgentSettings(
+        deepgram_api_key=SecretStr(server.api_key),
+        deepgram_base_url=server.origin,
+        stt="deepgram/nova-3",
+    )
+
+
 class Hearing:
     """Somebody who is listened to through one or more providers."""
 
-    def __init__(self, session: object, *servers: DeepgramServer, gate: Gate | None = None) -> None:
+    def __init__(
+        self,
+        session: object,
+        *servers: SpeechServer,
+        gate: Gate | None = None,
+        traits: StreamTraits,
+    ) -> None:
         self.segments: list[Segment] = []
         self.gaps: list[Gap] = []
         began = time.monotonic()
@@ -53,16 +79,13 @@ class Hearing:
             [
                 Recogniser(
                     build_stt(
-                        AgentSettings(
-                            deepgram_api_key=SecretStr(server.api_key),
-                            deepgram_base_url=server.origin,
-                            stt="deepgram/nova-3",
-                        ),
+                        settings_of(server),
                         TranscriptionRequest(),
                         Warm(),
                         lambda: session,  # type: ignore[arg-type, return-value]
                     ),
                     silence=policy,
+                    traits=traits,
                 )
                 for server in servers
             ]
@@ -118,9 +141,12 @@ async def session() -> AsyncIterator[object]:
 
 @contextlib.asynccontextmanager
 async def hearing(
-    session: object, *servers: DeepgramServer, gate: Gate | None = None
+    session: object,
+    *servers: SpeechServer,
+    gate: Gate | None = None,
+    traits: StreamTraits = USUAL,
 ) -> AsyncIterator[Hearing]:
-    someone = Hearing(session, *servers, gate=gate)
+    someone = Hearing(session, *servers, gate=gate, traits=traits)
     try:
         yield someone
     finally:
@@ -139,6 +165,35 @@ async def test_ten_minutes_without_an_answer_are_heard_when_it_is_back(session: 
         await someone.over()
         assert someone.heard == pytest.approx(600.0, abs=0.1)
         assert someone.gaps == []
+
+
+@pytest.mark.parametrize("lead", [math.inf, 2.0])
+async def test_a_backlog_is_sent_no_faster_than_its_provider_takes_it(
+    session: object, lead: float
+) -> None:
+    async with (
+        AssemblyAIServer() as server,
+        hearing(session, server, traits=StreamTraits(lead=lead)) as someone,
+    ):
+        server.longest_lead = 4.0
+        server.refusals.append(503)
+        someone.speak(sound(9.0))
+        await until(lambda: bool(server.connections), timeout=PATIENCE_SECONDS)
+        if math.isinf(lead):
+            await until(lambda: all(map(was_too_fast, server.connections)))
+            return
+        await someone.over()
+        assert someone.heard == pytest.approx(9.0, abs=0.1)
+        assert someone.gaps == []
+        (only,) = server.connections
+        assert not was_too_fast(only)
+        # All but the lead takes as long as it took to say it.
+        assert only.connection_seconds > 6.0
+
+
+def was_too_fast(connection: BilledConnection) -> bool:
+    assert isinstance(connection, BilledSession)
+    return connection.was_too_fast
 
 
 async def test_a_flapping_provider_costs_no_word_and_none_comes_twice(session: object) -> None:

@@ -16,8 +16,9 @@ from livekit.agents.utils import http_context
 from pydantic import SecretStr
 
 from agent.engines import Engines
-from agent.listening.listener import Interim, Listener, Speaker
+from agent.listening.listener import Listener
 from agent.listening.recognisers import Recogniser, Recognisers
+from agent.listening.words import Interim, Speaker
 from agent.providers import Warm
 from agent.request import TranscriptionRequest
 from agent.segments import Segment

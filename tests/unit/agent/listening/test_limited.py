@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 
 from agent.listening import listener as listener_module
-from agent.listening.listener import Listener, Speaker
+from agent.listening.listener import Listener
 from agent.listening.recognisers import GiveUp, Recogniser, Recognisers
 from agent.listening.silence import SilencePolicy
+from agent.listening.words import Speaker
 from agent.segments import Segment
 from metering.control.stream_limiter import StreamLimiter
 from metering.control.stream_limits import StreamLimits

@@ -1,84 +1,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from agent.listening import take as take_module
 from agent.listening.backlog import AudioAllowance
-from agent.listening.listener import Interim, Listener, Speaker
-from agent.listening.recognisers import Recogniser, Recognisers
-from agent.listening.silence import SilencePolicy
+from agent.listening.words import Interim
 from agent.segments import Gap, Segment
 from metering.meters.attribution import attribution
 from tests.open_gate import OpenGate
-from tests.unit.agent.scripted import PATIENCE_SECONDS, ScriptedSTT, numbered
+from tests.unit.agent.listening.hearing import Hear
+from tests.unit.agent.scripted import PATIENCE_SECONDS
 from tests.waiting import until
-
-
-class Hearing:
-    """A listener at work, with what it has handed on."""
-
-    def __init__(self, *, tail_seconds: float = 0.5, ends: bool = True, **options: Any) -> None:
-        self.engine = ScriptedSTT()
-        silence = SilencePolicy(closes=False, tail_seconds=tail_seconds)
-        self.time = 0.0
-        self.name = "Alice"
-        self.segments: asyncio.Queue[Segment] = asyncio.Queue()
-        self.interims: asyncio.Queue[Interim] = asyncio.Queue()
-        values: dict[str, Any] = {
-            "now": lambda: self.time,
-            "on_segment": self.segments.put,
-            "on_interim": self.interims.put,
-            "first_pause_seconds": 0.001,
-        }
-        self.listener = Listener(
-            Speaker("alice", lambda: self.name, "TR_alice"),
-            Recognisers([Recogniser(self.engine, silence=silence, ends=ends)]),
-            **values | options,
-        )
-        self.task = asyncio.create_task(self.listener.recognise())
-
-    def speak(self, *numbers: int) -> None:
-        """A second of audio for each number."""
-        for frame in numbered(*numbers):
-            self.time += 1.0
-            self.listener.push(frame)
-
-    async def segment(self) -> Segment:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.segments.get()
-
-    async def interim(self) -> Interim:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            return await self.interims.get()
-
-    async def over(self) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await self.task
-
-
-Hear = Callable[..., Hearing]
-
-
-@pytest.fixture
-async def hear() -> AsyncIterator[Hear]:
-    begun: list[Hearing] = []
-
-    def begin(**options: Any) -> Hearing:
-        begun.append(Hearing(**options))
-        return begun[-1]
-
-    yield begin
-    for hearing in begun:
-        hearing.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await hearing.task
 
 
 async def test_a_segment_says_who_what_and_when(hear: Hear) -> None:
@@ -418,117 +354,6 @@ async def test_an_error_at_the_end_with_nothing_left_to_hear_is_the_end(hear: He
     hearing.listener.end()
     await hearing.over()
     assert len(hearing.engine.opened_at) == 1
-
-
-async def test_last_words_that_do_not_come_are_given_up(
-    hear: Hear, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
-
-    async def never(_: Segment) -> None:
-        await asyncio.Event().wait()
-
-    hearing = hear(on_segment=never)
-    stream = await hearing.engine.next_stream()
-    stream.say("and so on", 0.0, 1.0)
-    hearing.listener.end()
-    await hearing.over()
-    assert stream.closed
-    assert "a stream's last words did not come within 0.05 s" in caplog.messages
-
-
-async def test_a_provider_that_hangs_in_the_middle_of_a_sentence_is_asked_again(
-    hear: Hear, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
-    gaps: list[Gap] = []
-    hearing = hear(on_gap=gaps.append)
-    hearing.engine.hanging = 1
-    hearing.engine.last_words = "and so we met"
-    stream = await hearing.engine.next_stream()
-    hearing.speak(1, 2)
-    await stream.heard(1, 2)
-    stream.say("and so", 0.0, 1.0, final=False)
-    assert (await hearing.interim()).text == "and so"
-    hearing.listener.end()
-    await (await hearing.engine.next_stream()).heard(1, 2)
-    assert (await hearing.segment()).text == "and so we met"
-    await hearing.over()
-    assert gaps == []
-
-
-async def test_one_that_hangs_again_and_again_is_given_up_and_leaves_a_gap(
-    hear: Hear, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
-    gaps: list[Gap] = []
-    hearing = hear(on_gap=gaps.append)
-    hearing.engine.hanging = 9
-    stream = await hearing.engine.next_stream()
-    hearing.speak(1, 2)
-    await stream.heard(1, 2)
-    stream.say("and so", 0.0, 1.0, final=False)
-    hearing.listener.end()
-    await hearing.over()
-    assert len(hearing.engine.opened_at) == 3
-    assert [(gap.start, gap.end) for gap in gaps] == [(0.0, 1.0), (1.0, 2.0)]
-
-
-async def test_one_that_hangs_over_the_silence_at_the_end_is_not_asked_again(
-    hear: Hear, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
-    gaps: list[Gap] = []
-    hearing = hear(tail_seconds=1.0, on_gap=gaps.append)
-    hearing.engine.hanging = 9
-    stream = await hearing.engine.next_stream()
-    hearing.speak(1, 2)
-    await stream.heard(1, 2)
-    stream.say("and so we met", 0.0, 1.0)
-    await hearing.segment()
-    hearing.listener.end()
-    await hearing.over()
-    assert len(hearing.engine.opened_at) == 1
-    assert gaps == []
-
-
-@pytest.mark.parametrize("is_begun", [False, True])
-async def test_of_a_provider_whose_streams_do_not_end_what_has_begun_is_asked_for_again(
-    hear: Hear, monkeypatch: pytest.MonkeyPatch, is_begun: bool
-) -> None:
-    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
-    gaps: list[Gap] = []
-    hearing = hear(ends=False, on_gap=gaps.append)
-    hearing.engine.hanging = 9
-    stream = await hearing.engine.next_stream()
-    hearing.speak(1, 2, 3)
-    await stream.heard(1, 2, 3)
-    stream.say("and so we met", 0.0, 1.0)
-    await hearing.segment()
-    if is_begun:
-        stream.hear_speech_begin()
-    hearing.listener.end()
-    await hearing.over()
-    assert len(hearing.engine.opened_at) == (3 if is_begun else 1)
-    assert len(gaps) == (2 if is_begun else 0)
-
-
-async def test_a_word_after_the_last_final_is_not_taken_for_silence(
-    hear: Hear, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(take_module, "DRAIN_SECONDS", 0.05)
-    hearing = hear(tail_seconds=0.5)
-    hearing.engine.hanging = 1
-    hearing.engine.last_words = "Yes."
-    stream = await hearing.engine.next_stream()
-    hearing.speak(1, 2)
-    await stream.heard(1, 2)
-    stream.say("and so we met", 0.0, 1.0)
-    await hearing.segment()
-    hearing.listener.end()
-    await (await hearing.engine.next_stream()).heard(2)
-    assert (await hearing.segment()).text == "Yes."
-    await hearing.over()
 
 
 async def test_a_stream_that_ends_while_nobody_speaks_is_opened_again_when_somebody_does(

@@ -16,9 +16,10 @@ from livekit.agents.utils import AudioBuffer
 from numpy.typing import NDArray
 
 from agent.listening.gate import PREROLL_SECONDS, Gate
-from agent.listening.listener import Listener, Speaker
-from agent.listening.recognisers import Recogniser, Recognisers
+from agent.listening.listener import Listener
+from agent.listening.recognisers import Recogniser, Recognisers, StreamTraits
 from agent.listening.silence import SilencePolicy
+from agent.listening.words import Speaker
 from agent.segments import Segment
 from tests.sound import RATE
 from tests.waiting import until
@@ -101,9 +102,11 @@ async def test_three_hours_leave_no_trace_in_memory() -> None:
         """There are no interims."""
 
     engine = CountingSTT()
+    # The rest of a turn passes before the answer can be read.
+    traits = StreamTraits(patience=TURN_SECONDS)
     listener = Listener(
         Speaker("alice", lambda: "Alice", "TR_alice"),
-        Recognisers([Recogniser(engine, silence=SilencePolicy(closes=False))]),
+        Recognisers([Recogniser(engine, silence=SilencePolicy(closes=False), traits=traits)]),
         now=lambda: time,
         on_segment=count,
         on_interim=ignore,
