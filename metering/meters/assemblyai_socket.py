@@ -87,11 +87,17 @@ class AssemblyAISocket(SpeechSocket):
     def farewell(self) -> str | None:
         return None if self.terminate_sent else _TERMINATE
 
+    @property
     @override
-    def exposure(self, *, orderly: bool) -> Decimal:
-        # A `Terminate` that was on its way when the connection broke may never have arrived.
-        ended = self.stated_connection is not None or (self.terminate_sent and orderly)
-        return Decimal(0) if ended else self.left_open
+    def owes_statement(self) -> bool:
+        return self.terminate_sent and self.stated_connection is None
+
+    @property
+    @override
+    def exposure(self) -> Decimal:
+        # What was written to a network that has gone is written all the same: only the answer to a
+        # `Terminate` tells that it has arrived.
+        return self.left_open if self.stated_connection is None else Decimal(0)
 
 
 class AssemblyAIStreaming(SpeechProtocol):

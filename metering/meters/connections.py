@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 import weakref
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -41,6 +42,7 @@ _LAST_WORDS_SECONDS = 1.0
 _FAREWELL_SECONDS = 1.0
 _Asked = frozenset[tuple[str, str]]
 _ABNORMAL = (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE)
+_CARRIES_ON = (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG)
 
 
 class _Connection:
@@ -74,7 +76,7 @@ class _Connection:
             provider_ref=socket.provider_ref,
             source=_SOURCE,
             is_clock=counts_per_unit is None,
-            exposure=Decimal(0) if counts_per_unit else socket.exposure(orderly=False),
+            exposure=Decimal(0) if counts_per_unit else socket.exposure,
             counts_per_unit=counts_per_unit or 1,
         )
 
@@ -102,6 +104,19 @@ class _Connection:
         with contextlib.suppress(OSError, RuntimeError, TimeoutError):
             async with asyncio.timeout(_FAREWELL_SECONDS):
                 await websocket.send_str(farewell)
+
+    async def hear_statement(self, receive: Callable[[], Awaitable[aiohttp.WSMessage]]) -> None:
+        """Read what the provider states at the end, where its plugin reads no more."""
+        if not self._cancelled or not self.socket.owes_statement:
+            return
+        with contextlib.suppress(aiohttp.ClientError, OSError, RuntimeError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                while self.socket.owes_statement:
+                    message = await receive()
+                    if message.type is aiohttp.WSMsgType.TEXT:
+                        self.received(message.data)
+                    elif message.type not in _CARRIES_ON:
+                        return
 
     def said(self, message: str) -> None:
         audio = say(self.socket, message)
@@ -137,7 +152,7 @@ class _Connection:
         self.lost()
         orderly = self._orderly()
         life = self._as_it_ended(self._life)
-        exposure = self.socket.exposure(orderly=orderly)
+        exposure = self.socket.exposure
         bounded = Certainty.BOUNDED if exposure else Certainty.EXACT
         self._recorder.closed(
             self._life,
@@ -284,6 +299,7 @@ class ConnectionMeter:
             async def close(self, **how: Any) -> bool:
                 if self._metered:
                     await self._metered.say_farewell()
+                    await self._metered.hear_statement(super().receive)
                     self._metered.closing(self)
                 return await super().close(**how)
 

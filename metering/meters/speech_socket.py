@@ -52,12 +52,14 @@ class SpeechSocket:
         """What still has to be sent for the provider to stop billing, None for nothing."""
         return None
 
-    def exposure(self, *, orderly: bool) -> Decimal:
-        """For how many seconds at most the provider may bill on after the socket has gone.
+    @property
+    def owes_statement(self) -> bool:
+        """Whether the provider knows that it is over, and has yet to say what it comes to."""
+        return False
 
-        `orderly` says that we closed it on a connection that still stood, so that the provider has
-        been told whatever was sent before.
-        """
+    @property
+    def exposure(self) -> Decimal:
+        """For how many seconds at most the provider may bill on after the socket has gone."""
         return Decimal(0)
 
 

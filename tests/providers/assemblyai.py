@@ -32,6 +32,8 @@ class BilledSession(BilledConnection):
     stated_seconds: float | None = None
     longest_lead: float = _LONGEST_LEAD_SECONDS
     was_too_fast: bool = False
+    is_half_open: bool = False
+    """What the client says at the end does not arrive, and nobody is told."""
 
     @property
     def billed_seconds(self) -> float:
@@ -65,7 +67,7 @@ class _Session(Conversation):
 
     @override
     async def answer(self, message: Mapping[str, Any]) -> bool:
-        if message["type"] != "Terminate":
+        if message["type"] != "Terminate" or self.billed.is_half_open:
             return False
         if heard := self.billed.heard():
             end = float(self.billed.audio_seconds)
@@ -103,6 +105,7 @@ class AssemblyAIServer(SpeechServer):
     path = "/v3/ws"
     conversation = _Session
     longest_lead = _LONGEST_LEAD_SECONDS
+    is_half_open = False
 
     @override
     def authorised(self, header: str) -> bool:
@@ -117,4 +120,5 @@ class AssemblyAIServer(SpeechServer):
             opened_at=0.0,
             bytes_per_second=int(query["sample_rate"]) * width,
             longest_lead=self.longest_lead,
+            is_half_open=self.is_half_open,
         )

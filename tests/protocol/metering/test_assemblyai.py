@@ -138,10 +138,30 @@ async def test_a_session_that_its_plugin_does_not_end_is_ended_by_the_meter(
     assert billed.stated_seconds is not None
     assert billed.billed_seconds == billed.connection_seconds
     assert life.certainty is Certainty.EXACT
+    assert life.provider_stated == Decimal(str(billed.stated_seconds))
     assert float(life.quantity) == pytest.approx(billed.billed_seconds, abs=TOLERANCE_SECONDS)
     # We closed it on a connection that stood, so that every byte before has arrived.
     assert sound.certainty is Certainty.EXACT
     assert sound.quantity == Decimal(server.connections[0].audio_bytes) / 32_000
+
+
+async def test_an_end_that_is_not_confirmed_may_not_have_arrived(
+    server: AssemblyAIServer, recording: Recording, make_stream: Stream
+) -> None:
+    server.is_half_open = True
+    stream = make_stream()
+    for frame in tone(0.2):
+        stream.push_frame(frame)
+    await until(lambda: bool(server.connections) and server.connections[0].audio_bytes >= 6_400)
+    await stream.aclose()
+    await ended(server, recording, 1)
+    (life,), (billed,) = recording.usages("stt_connection"), server.connections
+    assert isinstance(billed, BilledSession)
+    assert life.certainty is Certainty.BOUNDED
+    assert life.quantity_lower == life.quantity
+    assert life.quantity_upper == life.quantity + INACTIVITY_SECONDS
+    assert float(life.quantity_upper) >= billed.billed_seconds - TOLERANCE_SECONDS
+    assert billed.billed_seconds >= INACTIVITY_SECONDS
 
 
 async def test_what_a_killed_job_may_still_be_billed_is_on_its_record(

@@ -230,13 +230,12 @@ def test_assemblyais_encodings(encoding: str, bytes_per_second: int | None) -> N
 )
 def test_a_session_left_open_is_an_exposure_until_it_times_out(query: str, left_open: int) -> None:
     found = socket(query, base=ASSEMBLYAI)
-    assert found.exposure(orderly=True) == left_open
+    assert (found.owes_statement, found.exposure) == (False, Decimal(left_open))
     assert say(found, '{"type": "Terminate"}') == 0
-    assert found.exposure(orderly=True) == 0
-    # Whether a broken connection has still carried it is not known.
-    assert found.exposure(orderly=False) == left_open
+    # Whether it has arrived is not known: what is written to a dead network is written.
+    assert (found.owes_statement, found.exposure) == (True, Decimal(left_open))
     assert hear(found, termination()) is None
-    assert found.exposure(orderly=False) == 0
+    assert (found.owes_statement, found.exposure) == (False, Decimal(0))
 
 
 @pytest.mark.parametrize("seconds", ["-1", "NaN", '"soon"', "1e999999999", "[]"])
@@ -245,11 +244,11 @@ def test_a_termination_that_cannot_be_true_is_refused(seconds: str) -> None:
     message = f'{{"type": "Termination", "session_duration_seconds": {seconds}}}'
     assert hear(found, message) is not None
     assert found.stated_connection is None
-    assert found.exposure(orderly=False) == 10_800
+    assert found.exposure == 10_800
 
 
 def test_deepgram_leaves_nothing_open() -> None:
-    assert socket().exposure(orderly=False) == 0
+    assert socket().exposure == 0
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 4_800])
