@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from livekit.agents import stt
@@ -33,7 +33,7 @@ KEPT_SECONDS = 3600.0
 _KEEP_OPEN = SilencePolicy(closes=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Chosen:
     """One of the STTs that may be used."""
 
@@ -54,7 +54,8 @@ class _Chosen:
             }
         engine = self.engines.for_participant(identity, attributes)
         # A provider tells voices apart within a connection; in the next they have other numbers.
-        silence = _KEEP_OPEN if engine.capabilities.diarization else self.silence
+        is_kept = engine.capabilities.diarization
+        silence = replace(self.silence, closes=False) if is_kept else self.silence
         return Recogniser(
             engine, silence=silence, circuit=self.circuit, traits=self.traits, **limited
         )
@@ -104,12 +105,15 @@ class Recognition:
                 )
             )
         self.allowance = AudioAllowance(KEPT_SECONDS)
+        # One gate is before all of them: what it sends is what each is sent.
         self._tail_seconds = max(one.silence.tail_seconds for one in self._chosen)
+        for one in self._chosen:
+            one.silence = replace(one.silence, tail_seconds=self._tail_seconds)
 
     def _silence(self, choice: ModelChoice) -> SilencePolicy:
         terms = self._warm.terms.get(choice)
-        # A socket that is kept for the next stream is not closed: closing a stream saves nothing.
-        if terms is None or not stream_traits(choice).ends:
+        # Where sockets outlive their streams closing one saves nothing.
+        if terms is None or stream_traits(choice).pools_sockets:
             return _KEEP_OPEN
         return SilencePolicy.for_terms(terms)
 

@@ -14,6 +14,7 @@ from .gate import Captured
 
 _ROUNDING_SECONDS = 0.001
 """Providers state times in milliseconds at best."""
+_PAUSE_SECONDS = 0.3
 
 
 class AudioAllowance:
@@ -34,6 +35,22 @@ class AudioAllowance:
     def give_back(self, seconds: float) -> None:
         """A backlog keeps so much less."""
         self._left += seconds
+
+
+def portion(captured: list[Captured], longest: float) -> list[Captured]:
+    """The first of it that is no longer than so many seconds; up to a pause, if it has one."""
+    seconds, whole, paused = 0.0, 0, 0
+    for number, one in enumerate(captured):
+        seconds += one.frame.duration
+        if seconds > longest + _ROUNDING_SECONDS:
+            return captured[: paused or max(1, whole)]
+        whole = number + 1
+        following = (
+            captured[whole].at - captured[whole].frame.duration if whole < len(captured) else 0
+        )
+        if following - one.at > _PAUSE_SECONDS:
+            paused = whole
+    return captured
 
 
 class Backlog:

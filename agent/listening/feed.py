@@ -1,7 +1,7 @@
-"""Audio into one STT stream, in order, and no faster than its provider takes it.
+"""What one STT stream has been sent, when, and what it has been told.
 
-What was kept while STT was away is sent in one go. Some providers take only so much more than time
-has passed, and hang up on whoever sends a backlog as fast as the network carries it.
+A stream takes whatever it is given and sends it when it can. So what it was given a moment ago is
+not heard yet, however much time the audio itself is long.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from livekit.agents import stt
 from .gate import Captured
 from .timeline import Timeline
 
-_LATER_SECONDS = 0.25
+_NOTED_EVERY_SECONDS = 5.0
+_NOTES = 32
+_IN_ONE_GO_SECONDS = 5.0
 
 
 class Feed:
-    """What one stream is sent, from its opening on.
+    """One stream's, from its opening on; `kept` goes first.
 
-    `now` is the meeting's clock, `lead` how much more audio may be sent than time has passed, both
-    in seconds. A stream that has failed takes nothing more, and nobody is told: it says so itself.
+    `now` is the meeting's clock, in seconds. A stream that has failed takes nothing more, and
+    nobody is told: it says so itself.
     """
 
     def __init__(
@@ -32,20 +34,17 @@ class Feed:
         kept: Iterable[Captured],
         *,
         now: Callable[[], float],
-        lead: float,
     ) -> None:
         self.timeline = Timeline(now)
         self.ended = asyncio.Event()
         """Set once the stream has been told that no more audio comes."""
         self._stream = stream
         self._now = now
-        self._lead = lead
         self._opened_at = now()
-        self._unsent = deque(kept)
-        self._is_paused = False
-        self._is_over = False
-        self._later: asyncio.TimerHandle | None = None
-        self._send()
+        self._ended_at = 0.0
+        self._sent: deque[tuple[float, float]] = deque(maxlen=_NOTES)
+        for captured in kept:
+            self.push(captured)
 
     @property
     def age(self) -> float:
@@ -53,58 +52,47 @@ class Feed:
         return self._now() - self._opened_at
 
     @property
-    def is_behind(self) -> bool:
-        """Whether there is audio that it has not been sent yet."""
-        return bool(self._unsent)
+    def surely_heard(self) -> float:
+        """The position that an answer without a time covers at least, in seconds.
+
+        A provider hears no faster than time passes, as far as is known: of a backlog that was sent
+        in one go the first answer is about the first sentence.
+        """
+        pushed = self.timeline.pushed
+        return pushed if pushed - self.age <= _IN_ONE_GO_SECONDS else self.age
+
+    def quiet_for(self, answered_at: float) -> float:
+        """Since when it has been told the end and has not answered, in seconds; 0 before that."""
+        return self._now() - max(self._ended_at, answered_at) if self.ended.is_set() else 0.0
 
     def push(self, captured: Captured) -> None:
-        """More audio, after whatever it has not been sent yet."""
-        self._is_paused = False
-        self._unsent.append(captured)
-        self._send()
+        """More audio."""
+        with contextlib.suppress(RuntimeError):
+            self._stream.push_frame(captured.frame)
+            self.timeline.push_captured(captured.frame.duration, captured.at)
+        now = self._now()
+        if not self._sent or now - self._sent[-1][0] >= _NOTED_EVERY_SECONDS:
+            self._sent.append((now, self.timeline.pushed))
 
-    def pause(self) -> None:
-        """The provider is to answer what it has got, once that is all."""
-        self._is_paused = True
-        self._tell()
+    def sent_before(self, at: float) -> float:
+        """The position that it had been sent up to at a time or some seconds before, in seconds.
+
+        What is asked for later must not be earlier.
+        """
+        while len(self._sent) > 1 and self._sent[1][0] <= at:
+            self._sent.popleft()
+        return self._sent[0][1] if self._sent and self._sent[0][0] <= at else 0.0
+
+    def pause(self, ask: Callable[[stt.RecognizeStream], None]) -> None:
+        """The provider is to answer what it has got; `ask` tells it so."""
+        if not self.ended.is_set():
+            with contextlib.suppress(RuntimeError):
+                ask(self._stream)
 
     def end(self) -> None:
         """No more audio comes."""
-        self._is_over = True
-        self._tell()
-
-    def resume(self) -> bool:
-        """More audio after all, if the stream has not been told that there is none."""
-        if self.ended.is_set():
-            return False
-        self._is_over = False
-        return True
-
-    def close(self) -> None:
-        """The stream is done with."""
-        if self._later:
-            self._later.cancel()
-
-    def _send(self) -> None:
-        while self._unsent and self.timeline.pushed < self.age + self._lead:
-            captured = self._unsent.popleft()
+        if not self.ended.is_set():
+            self.ended.set()
+            self._ended_at = self._now()
             with contextlib.suppress(RuntimeError):
-                self._stream.push_frame(captured.frame)
-                self.timeline.push_captured(captured.frame.duration, captured.at)
-        if self._unsent and self._later is None:
-            self._later = asyncio.get_running_loop().call_later(_LATER_SECONDS, self._go_on)
-        self._tell()
-
-    def _go_on(self) -> None:
-        self._later = None
-        self._send()
-
-    def _tell(self) -> None:
-        if self._unsent or self.ended.is_set():
-            return
-        with contextlib.suppress(RuntimeError):
-            if self._is_over:
-                self.ended.set()
                 self._stream.end_input()
-            elif self._is_paused:
-                self._stream.flush()

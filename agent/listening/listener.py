@@ -31,6 +31,8 @@ STALL_SECONDS = 0.6
 """Audio that stops coming in the middle of a word, for a mute or a network, ends it."""
 _SHORT_SECONDS = 1.0
 """While a provider's limits are nearly reached, a stream that is open is held; asked so often."""
+_MOST_DOUBT = 64.0
+"""Times the usual patience with a stream of somebody whose sounds have come to nothing."""
 
 
 class Listener:
@@ -82,6 +84,9 @@ class Listener:
         self._closing: asyncio.TimerHandle | None = None
         self._due: asyncio.TimerHandle | None = None
         self._active_since: float | None = None
+        self._doubt = 1.0
+        self._left: dict[Take, int] = {}
+        """Takes that were ended because nothing came, and how much had come until then."""
         self._take_back: Callable[[], None] | None = None
 
     async def listen(self, track: rtc.Track) -> None:
@@ -135,7 +140,6 @@ class Listener:
             self._gate.is_active_speaker(active)
         elif active and self._active_since is None:
             self._active_since = self._now()
-            self._leave_a_hung_stream()
         elif not active and self._active_since is not None:
             if self._take:
                 self._take.expect(self._active_since)
@@ -244,6 +248,9 @@ class Listener:
         take = self._running.pop(task, None)
         if take is None:
             return
+        if (finals := self._left.pop(take, None)) is not None:
+            # A stream that had nothing to say is not to be ended for every cough.
+            self._doubt = min(_MOST_DOUBT, 2 * self._doubt) if take.finals == finals else 1.0
         error = None if task.cancelled() else task.exception()
         if error:
             logger.error("a stretch of speech was not heard out: %s", type(error).__name__)
@@ -272,9 +279,10 @@ class Listener:
             self._pass_on(self._gate.cut())
 
     def _watch_for_an_answer(self) -> None:
-        due = self._take.answer_due_in if self._take else None
+        due = self._take.answer_due_in(self._doubt) if self._take else None
         if due is not None and self._due is None:
-            self._due = asyncio.get_running_loop().call_later(max(0.0, due), self._on_due)
+            delay = due if due > 0 else _SHORT_SECONDS
+            self._due = asyncio.get_running_loop().call_later(delay, self._on_due)
 
     def _on_due(self) -> None:
         self._due = None
@@ -286,8 +294,11 @@ class Listener:
 
     def _leave_a_hung_stream(self) -> None:
         """Ending it is asking it once more; another is asked for what it does not answer then."""
-        if self._take and (due := self._take.answer_due_in) is not None and due <= 0:
-            self._take.end()
+        take = self._take
+        due = take.answer_due_in(self._doubt) if take else None
+        if take and due is not None and due <= 0 and not take.recogniser.is_short():
+            self._left[take] = take.finals
+            take.end()
 
     def _close_later(self, take: Take) -> None:
         self._keep_open()

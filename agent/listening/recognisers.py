@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -60,14 +61,19 @@ class StreamTraits:
     """How a provider's streams behave; times in seconds.
 
     `ends` says whether they end after their audio: of one that does not nobody knows whether it has
-    hung or has nothing more to say. A stream that is to answer and does not for longer than
-    `patience` has hung. `lead` is how much more audio one takes than time has passed since its
-    opening.
+    hung or has nothing more to say. `pools_sockets` says that their sockets outlive them. A stream
+    that is to answer and does not for longer than `patience` has hung; so has one that its plugin
+    ends as if all were well, but after more than `quiet` without an answer. `lead` is how much
+    audio one takes in one go. `ask` has one answer what it has got, where it is kept open and no
+    silence follows.
     """
 
     ends: bool = True
+    pools_sockets: bool = False
     patience: float = 12.0
+    quiet: float = math.inf
     lead: float = math.inf
+    ask: Callable[[Any], None] = operator.methodcaller("flush")
 
 
 _USUAL = StreamTraits()

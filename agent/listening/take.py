@@ -12,14 +12,15 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from enum import Enum, auto
 
 from livekit.agents import APIConnectOptions, stt
 
-from .backlog import Backlog
+from .backlog import Backlog, portion
 from .drain import Drain
 from .feed import Feed
 from .gate import Captured
-from .recognisers import Recogniser, Recognisers
+from .recognisers import Recogniser, Recognisers, StreamTraits
 from .timeline import Timeline
 
 logger = logging.getLogger("tallyroom.agent")
@@ -29,10 +30,13 @@ LONGEST_PAUSE_SECONDS = 15.0
 _HANGS = 3
 """A provider that swallows audio, and answers no more, is paid for it each time."""
 
-_TAIL_SLACK_SECONDS = 0.25
-"""Words may end so much later than a provider says."""
+_TAIL_SLACK_SECONDS = 0.35
+"""Words may end so much later than a provider says; and audio comes in frames."""
 
 _NOTHING_BEGUN = (stt.SpeechEventType.FINAL_TRANSCRIPT, stt.SpeechEventType.END_OF_SPEECH)
+
+_TRANSCRIBED = (stt.SpeechEventType.FINAL_TRANSCRIPT, stt.SpeechEventType.RECOGNITION_USAGE)
+"""Where a provider says that speech is over before it has put it into words."""
 
 _ONE_ATTEMPT = APIConnectOptions(max_retry=0)
 """The framework's own retries drop the audio that the failed attempt had taken."""
@@ -43,7 +47,20 @@ _SURELY_HEARD_SECONDS = 60.0
 _EARLY_SECONDS = 2.0
 """A short word may be answered so long before the server says that its speaker is active."""
 
+_FLUSH = StreamTraits().ask
+
 Said = Callable[[stt.SpeechEvent, Timeline], Awaitable[None]]
+
+
+class _End(Enum):
+    """What a stream's end means."""
+
+    OVER = auto()
+    """All of the take was heard."""
+    PART = auto()
+    """All that this stream was to hear; the next one gets the rest."""
+    AGAIN = auto()
+    """What is left is to be heard again."""
 
 
 class Take:
@@ -77,7 +94,11 @@ class Take:
         self._is_over = False
         self._heard = False
         self._is_begun = False
+        self._is_shown = False
+        self._is_behind = False
         self._hangs = 0
+        self.finals = 0
+        """How many with words in them have come."""
         self.gave_up = False
         """Whether a provider was not waited for any longer: what it had not answered is lost."""
 
@@ -101,18 +122,18 @@ class Take:
         """How long its stream has been open, in seconds."""
         return self._feed.age if self._feed else 0.0
 
-    @property
-    def answer_due_in(self) -> float | None:
+    def answer_due_in(self, doubt: float) -> float | None:
         """Seconds until a provider has hung that answers nothing; None where nothing is due.
 
-        Nothing is after the end, which is waited for in any case.
+        `doubt` is how many times the usual patience is had. After the end nothing is due: that is
+        waited for in any case.
         """
-        if self._due_since is None or self._ended.is_set():
+        patience = self.recogniser.traits.patience * doubt
+        if self._due_since is None or self._ended.is_set() or not math.isfinite(patience):
             return None
-        if self._feed is None or self._feed.is_behind:
-            return None
-        due = self._due_since + self.recogniser.traits.patience - self._now()
-        return due if math.isfinite(due) else None
+        if self._feed is None or self._is_behind:
+            return patience
+        return self._due_since + patience - self._now()
 
     @property
     def backlog(self) -> Backlog:
@@ -124,23 +145,30 @@ class Take:
         self._backlog.add(captured)
         self._is_paused = False
         self._needed.set()
-        if self._feed:
+        if self._feed and not self._is_behind:
             # A stream that has failed meanwhile takes no more; the next one gets it.
             self._feed.push(captured)
-            if self._has_silence and not self._is_begun:
-                self._backlog.heard(self._feed.timeline.pushed - _SURELY_HEARD_SECONDS)
+            if self._has_silence:
+                self._forget_silence(self._feed)
+
+    def _forget_silence(self, feed: Feed) -> None:
+        """What was sent a while ago, and nothing came of."""
+        before = self._now() - _SURELY_HEARD_SECONDS
+        if self._due_since is None and (not self._is_begun or self._answered_at < before):
+            self._backlog.heard(feed.sent_before(before))
 
     def pause(self) -> None:
         """Nobody speaks for now: the provider is to answer without waiting for silence."""
         self._is_paused = True
-        if self._feed:
-            self._feed.pause()
-            if not self._is_answered:
-                self._expect()
+        if self._feed and not self._is_behind:
+            is_kept = not self.recogniser.silence.closes
+            self._feed.pause(self.recogniser.traits.ask if is_kept else _FLUSH)
+        if not self._has_silence and not self._is_answered:
+            self._expect()
 
     def expect(self, spoken_since: float) -> None:
         """Somebody spoke since then, and has paused: an answer is due if none came meanwhile."""
-        if self._feed and self._answered_at < spoken_since - _EARLY_SECONDS:
+        if self._answered_at < spoken_since - _EARLY_SECONDS:
             self._expect()
 
     def _expect(self) -> None:
@@ -156,7 +184,9 @@ class Take:
 
     def resume(self) -> bool:
         """More audio after all, if no stream has been told that there is none."""
-        if self._is_over or (self._feed and not self._feed.resume()):
+        if self._is_over:
+            return False
+        if self._feed and self._feed.ended.is_set() and not self._is_behind:
             return False
         self._ended.clear()
         return True
@@ -166,20 +196,21 @@ class Take:
         failures = 0
         while True:
             recogniser = self._recogniser = self._recognisers.choose()
-            self._heard = False
+            self._heard = self._is_shown = False
             had_ended = self._ended.is_set()
             opened_at = self._now()
             try:
                 async with recogniser.permit():
-                    if await self._hear_out(recogniser):
-                        return
+                    end = await self._hear_out(recogniser)
+                if end is _End.OVER:
+                    self._is_over = True
+                    return
+                if end is _End.PART:
+                    continue
             except Exception as error:
                 # A plugin raises whatever its provider makes it: none of it may lose a speaker.
                 logger.warning("speech recognition failed: %s", type(error).__name__)
-            if self._ended.is_set() and not self._backlog.seconds:
-                self._is_over = True
-                return
-            if self._is_paused and self._is_answered:
+            if self._is_answered and (self._is_paused or self._ended.is_set()):
                 await self._until_needed()
                 if self._ended.is_set():
                     self._is_over = True
@@ -198,8 +229,9 @@ class Take:
 
     async def _until_needed(self) -> None:
         """A stream that ends while nobody speaks is opened again when somebody does."""
-        self._needed.clear()
-        await self._needed.wait()
+        if not self._ended.is_set():
+            self._needed.clear()
+            await self._needed.wait()
 
     async def _rest(self, seconds: float, had_ended: bool) -> None:
         """Before the next try; the end of the audio is a reason to try once more at once."""
@@ -209,49 +241,64 @@ class Take:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._ended.wait(), seconds)
 
-    async def _hear_out(self, recogniser: Recogniser) -> bool:
-        """One STT stream, from its opening to its end; whether it ended because the take did."""
+    async def _hear_out(self, recogniser: Recogniser) -> _End:
+        """One STT stream, from its opening to its end."""
         with self._attribute():
             stream = recogniser.engine.stream(conn_options=_ONE_ATTEMPT)
-        self._due_since = None
+        is_due = self._due_since is not None
         try:
-            kept, lead = self._backlog.restart(), recogniser.traits.lead
-            feed = self._feed = Feed(stream, kept, now=self._now, lead=lead)
-            if self._ended.is_set():
+            kept = self._backlog.restart()
+            part = portion(kept, recogniser.traits.lead)
+            self._is_behind = len(part) < len(kept)
+            feed = self._feed = Feed(stream, part, now=self._now)
+            self._due_since = self._now() if is_due else None
+            if self._ended.is_set() or self._is_behind:
                 feed.end()
             elif self._is_paused:
                 self.pause()
             return await self._follow(stream, recogniser, feed)
         finally:
-            if self._feed:
-                self._feed.close()
-                self._feed = None
+            self._feed = None
+            self._is_behind = False
             await stream.aclose()
 
     async def _follow(
         self, stream: stt.RecognizeStream, recogniser: Recogniser, feed: Feed
-    ) -> bool:
-        patience = recogniser.traits.patience
-        async with Drain(feed.ended, patience) as drain:
+    ) -> _End:
+        traits = recogniser.traits
+        async with Drain(feed.ended, traits.patience) as drain:
             async for event in stream:
+                if event.type is stt.SpeechEventType.RECOGNITION_USAGE and traits.ends:
+                    # The plugin's own account of what it has sent.
+                    continue
                 drain.progress()
-                await self._take(event, feed.timeline)
+                await self._take(event, feed, traits)
                 if self._heard:
                     self._recognisers.worked(recogniser)
                     if (
                         event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
                         and self._recognisers.choose() is not recogniser
                     ):
-                        return False
+                        return _End.AGAIN
+        if not feed.ended.is_set():
+            return _End.AGAIN
         if drain.timed_out:
-            self._hangs += 1
-            logger.warning("a stream's last words did not come within %g s", patience)
-            is_answered = self._is_answered or not (recogniser.traits.ends or self._is_begun)
-            self.gave_up = self._hangs >= _HANGS and not is_answered
-            self._is_over = self.gave_up or is_answered
+            is_answered = self._is_answered or not (traits.ends or self._is_begun)
         else:
-            self._is_over = self._ended.is_set()
-        return self._is_over
+            has_hung = feed.quiet_for(self._answered_at) > traits.quiet
+            # Words that were shown and came to nothing are asked about once more.
+            was_shown = self._is_shown and not self._hangs
+            is_answered = self._is_answered or not (has_hung or was_shown)
+        if is_answered and self._is_behind:
+            # What no words came of had none.
+            self._backlog.heard(feed.timeline.pushed)
+            return _End.PART
+        if not is_answered:
+            self._hangs += 1
+            self.gave_up = self._hangs >= _HANGS
+        if drain.timed_out or not is_answered:
+            logger.warning("a stream's last words did not come")
+        return _End.OVER if is_answered or self.gave_up else _End.AGAIN
 
     @property
     def _is_answered(self) -> bool:
@@ -261,25 +308,29 @@ class Take:
         tail = self.recogniser.silence.tail_seconds + _TAIL_SLACK_SECONDS
         return self._heard and not self._is_begun and self._backlog.seconds <= tail
 
-    async def _take(self, event: stt.SpeechEvent, timeline: Timeline) -> None:
+    async def _take(self, event: stt.SpeechEvent, feed: Feed, traits: StreamTraits) -> None:
         said = event.alternatives[0] if event.alternatives else None
-        self._is_begun = event.type is stt.SpeechEventType.START_OF_SPEECH or (
-            self._is_begun and event.type not in _NOTHING_BEGUN
-        )
         is_final = event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
-        if said is not None and said.text.strip():
-            self._heard = True
-            self._is_begun = not is_final
-            if is_final:
-                self._backlog.heard(said.end_time if has_times(said) else timeline.pushed)
-                timeline.forget_before(said.start_time)
-        elif said is not None and is_final and has_times(said):
-            # There were no words in it, says who has heard it.
-            self._backlog.heard(said.end_time)
+        has_words = said is not None and bool(said.text.strip())
+        if event.type is stt.SpeechEventType.START_OF_SPEECH or (has_words and not is_final):
+            self._is_begun = True
+        elif event.type in (_NOTHING_BEGUN if traits.ends else _TRANSCRIBED):
+            self._is_begun = False
+        self._heard = self._heard or has_words
+        if said is not None and has_words:
+            self._is_shown = not is_final
+        if said is not None and is_final:
+            self._is_shown = False
+            self.finals += has_words
+            if has_times(said):
+                self._backlog.heard(said.end_time)
+                feed.timeline.forget_before(said.start_time)
+            elif has_words:
+                self._backlog.heard(feed.surely_heard)
         self._answered_at = self._now()
         if self._due_since is not None:
             self._due_since = self._answered_at if self._is_begun else None
-        await self._said(event, timeline)
+        await self._said(event, feed.timeline)
 
 
 def has_times(said: stt.SpeechData) -> bool:

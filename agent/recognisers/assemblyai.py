@@ -7,6 +7,7 @@ inactivity timeout.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from livekit.agents import stt
@@ -82,8 +83,11 @@ def traits(model: str) -> StreamTraits:
     "Audio Transmission Rate Exceeded: Received 314.9 sec. audio in 1.312326 sec", as quoted in
     https://github.com/pigeonai-org/ViDove/pull/3; its documentation names no figure.
     https://www.assemblyai.com/docs/streaming/guides/stream_prerecorded_file_realtime
+
+    A turn ends by silence, or by ForceEndpoint; the plugin sends nothing for a flush. Having said
+    Terminate it waits for an answer until 5 s without one have passed, and then ends.
     """
-    return StreamTraits(lead=240.0)
+    return StreamTraits(quiet=2.5, lead=240.0, ask=operator.methodcaller("force_endpoint"))
 
 
 def build(wanted: Wanted) -> stt.STT[Any]:

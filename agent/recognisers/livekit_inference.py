@@ -6,6 +6,7 @@ of livekit/agents/inference/stt.py. https://docs.livekit.io/agents/models/stt/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -117,9 +118,13 @@ def check(choice: ModelChoice, options: SpeechOptions) -> None:
 
 
 def traits(model: str) -> StreamTraits:
-    """The gateway's own; whose models they are may refuse a backlog behind it, too."""
+    """The gateway's own; whose models they are may refuse a backlog behind it, too.
+
+    Of a stream without words the framework's client waits for some for 30 s.
+    """
     provider, _, name = model.partition("/")
-    return assemblyai.traits(name) if provider == "assemblyai" else StreamTraits()
+    lead = assemblyai.traits(name).lead if provider == "assemblyai" else math.inf
+    return StreamTraits(ends=False, lead=lead)
 
 
 def build(wanted: Wanted) -> stt.STT[Any]:

@@ -39,7 +39,7 @@ def check(choice: ModelChoice, options: SpeechOptions) -> None:
 
 def traits(model: str) -> StreamTraits:
     """The plugin keeps a socket for the next stream, and does not say that this one is over."""
-    return StreamTraits(ends=False)
+    return StreamTraits(ends=False, pools_sockets=True)
 
 
 def build(wanted: Wanted) -> stt.STT[Any]:

@@ -67,8 +67,22 @@ class _Session(Conversation):
 
     @override
     async def answer(self, message: Mapping[str, Any]) -> bool:
-        if message["type"] != "Terminate" or self.billed.is_half_open:
+        if self.billed.is_half_open:
             return False
+        if message["type"] == "ForceEndpoint":
+            await self._turn()
+        if message["type"] != "Terminate":
+            return False
+        await self._turn()
+        self.billed.stated_seconds = round(time.monotonic() - self.billed.opened_at, 3)
+        await self.say(
+            type="Termination",
+            audio_duration_seconds=float(self.billed.audio_seconds),
+            session_duration_seconds=self.billed.stated_seconds,
+        )
+        return True
+
+    async def _turn(self) -> None:
         if heard := self.billed.heard():
             end = float(self.billed.audio_seconds)
             text = f"heard {heard:.2f} seconds"
@@ -90,13 +104,6 @@ class _Session(Conversation):
                 words=[word],
                 **found,
             )
-        self.billed.stated_seconds = round(time.monotonic() - self.billed.opened_at, 3)
-        await self.say(
-            type="Termination",
-            audio_duration_seconds=float(self.billed.audio_seconds),
-            session_duration_seconds=self.billed.stated_seconds,
-        )
-        return True
 
 
 class AssemblyAIServer(SpeechServer):

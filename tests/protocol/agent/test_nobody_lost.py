@@ -21,10 +21,10 @@ from agent.listening.recognisers import Recogniser, Recognisers, StreamTraits
 from agent.listening.silence import SilencePolicy
 from agent.listening.speech_detector import SileroModel
 from agent.listening.words import Speaker
-from agent.providers import Warm, build_stt
+from agent.providers import Warm, build_stt, stream_traits
 from agent.request import TranscriptionRequest
 from agent.segments import Gap, Segment
-from agent.settings import AgentSettings
+from agent.settings import AgentSettings, ModelChoice
 from metering.meters.connections import ConnectionMeter
 from tests.providers.assemblyai import AssemblyAIServer, BilledSession
 from tests.providers.deepgram import DeepgramServer
@@ -70,11 +70,12 @@ class Hearing:
         *servers: SpeechServer,
         gate: Gate | None = None,
         traits: StreamTraits,
+        closes: bool,
     ) -> None:
         self.segments: list[Segment] = []
         self.gaps: list[Gap] = []
         began = time.monotonic()
-        policy = SilencePolicy(closes=True, hold_seconds=0.1)
+        policy = SilencePolicy(closes, hold_seconds=0.1)
         self.recognisers = Recognisers(
             [
                 Recogniser(
@@ -145,8 +146,9 @@ async def hearing(
     *servers: SpeechServer,
     gate: Gate | None = None,
     traits: StreamTraits = USUAL,
+    closes: bool = True,
 ) -> AsyncIterator[Hearing]:
-    someone = Hearing(session, *servers, gate=gate, traits=traits)
+    someone = Hearing(session, *servers, gate=gate, traits=traits, closes=closes)
     try:
         yield someone
     finally:
@@ -168,7 +170,7 @@ async def test_ten_minutes_without_an_answer_are_heard_when_it_is_back(session: 
 
 
 @pytest.mark.parametrize("lead", [math.inf, 2.0])
-async def test_a_backlog_is_sent_no_faster_than_its_provider_takes_it(
+async def test_a_backlog_is_sent_in_parts_that_its_provider_takes(
     session: object, lead: float
 ) -> None:
     async with (
@@ -185,10 +187,29 @@ async def test_a_backlog_is_sent_no_faster_than_its_provider_takes_it(
         await someone.over()
         assert someone.heard == pytest.approx(9.0, abs=0.1)
         assert someone.gaps == []
-        (only,) = server.connections
-        assert not was_too_fast(only)
-        # All but the lead takes as long as it took to say it.
-        assert only.connection_seconds > 6.0
+        assert len(server.connections) == 5
+        assert not any(map(was_too_fast, server.connections))
+
+
+async def test_a_turn_at_assemblyai_ends_with_the_speech_where_the_session_is_kept(
+    session: object,
+) -> None:
+    traits = stream_traits(ModelChoice("assemblyai", "universal-streaming-english"))
+    async with (
+        AssemblyAIServer() as server,
+        hearing(session, server, traits=traits, closes=False) as someone,
+    ):
+        for number in range(1, 3):
+            someone.speak(sound(1.0))
+            await until(
+                lambda least=number: (  # type: ignore[misc]
+                    bool(server.connections) and server.connections[0].audio_seconds >= least
+                )
+            )
+            someone.pause()
+            await until(lambda least=number: someone.heard >= least - 0.05)  # type: ignore[misc]
+        assert len(server.connections) == 1
+        assert server.connections[0].closed_at is None
 
 
 def was_too_fast(connection: BilledConnection) -> bool:

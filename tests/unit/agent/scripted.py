@@ -112,6 +112,15 @@ class ScriptedStream(stt.RecognizeStream):
     def hear_speech_begin(self) -> None:
         self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH))
 
+    def account(self) -> None:
+        """What a plugin says of its own usage, whenever it likes."""
+        self._event_ch.send_nowait(
+            stt.SpeechEvent(
+                type=stt.SpeechEventType.RECOGNITION_USAGE,
+                recognition_usage=stt.RecognitionUsage(audio_duration=1.0),
+            )
+        )
+
     def fail(self, error: Exception | None = None) -> None:
         self._verdict.set_exception(error or RuntimeError("the provider is gone"))
 

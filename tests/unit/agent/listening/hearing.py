@@ -24,6 +24,7 @@ class Hearing:
     ) -> None:
         self.engine = ScriptedSTT()
         silence = SilencePolicy(closes=False, tail_seconds=tail_seconds)
+        self.recogniser = Recogniser(self.engine, silence=silence, traits=traits)
         self.time = 0.0
         self.name = "Alice"
         self.segments: asyncio.Queue[Segment] = asyncio.Queue()
@@ -36,7 +37,7 @@ class Hearing:
         }
         self.listener = Listener(
             Speaker("alice", lambda: self.name, "TR_alice"),
-            Recognisers([Recogniser(self.engine, silence=silence, traits=traits)]),
+            Recognisers([self.recogniser]),
             **values | options,
         )
         self.task = asyncio.create_task(self.listener.recognise())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.listening.backlog import AudioAllowance, Backlog
+from agent.listening.backlog import AudioAllowance, Backlog, portion
 from agent.listening.gate import Captured
 from tests.sound import frames_of
 
@@ -96,3 +96,28 @@ def test_what_nobody_will_hear_is_given_back() -> None:
     for second in range(4, 7):
         backlog.add(Captured(frame, float(second)))
     assert captured(backlog) == [4.0, 5.0, 6.0]
+
+
+def at(*seconds: float) -> list[Captured]:
+    """A frame of a second that ends at each."""
+    (frame,) = frames_of(1.0, frame_seconds=1.0)
+    return [Captured(frame, second) for second in seconds]
+
+
+@pytest.mark.parametrize(
+    ("captured_at", "longest", "count"),
+    [
+        ([], 3.0, 0),
+        ([1, 2, 3], 3.0, 3),
+        ([1, 2, 3, 4], 3.0, 3),
+        ([1, 2, 60, 61, 62], 4.0, 2),
+        ([1, 60, 61, 120, 121], 4.0, 3),
+        ([1, 2, 60], 3.0, 3),
+        ([1, 2], 0.5, 1),
+    ],
+)
+def test_a_part_of_it_ends_at_a_pause_if_there_is_one(
+    captured_at: list[float], longest: float, count: int
+) -> None:
+    kept = at(*captured_at)
+    assert portion(kept, longest) == kept[:count]

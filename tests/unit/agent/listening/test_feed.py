@@ -1,19 +1,17 @@
-"""What a stream is sent, when, and in which order."""
+"""What a stream is sent, and what can be known to have been heard of it."""
 
 from __future__ import annotations
 
-import asyncio
-import math
+import operator
 from typing import Any, cast
 
-import pytest
 from livekit import rtc
 
-from agent.listening import feed as feed_module
 from agent.listening.feed import Feed
 from agent.listening.gate import Captured
-from tests.unit.agent.scripted import PATIENCE_SECONDS, numbered
-from tests.waiting import until
+from tests.unit.agent.scripted import numbered
+
+FLUSH = operator.methodcaller("flush")
 
 
 class Stream:
@@ -53,76 +51,65 @@ def captured(*numbers: int) -> list[Captured]:
     ]
 
 
-def begin(stream: Stream, *kept: int, now: Clock | None = None, lead: float = math.inf) -> Feed:
-    return Feed(cast(Any, stream), captured(*kept), now=now or Clock(), lead=lead)
+def begin(stream: Stream, *kept: int, now: Clock | None = None) -> Feed:
+    return Feed(cast(Any, stream), captured(*kept), now=now or Clock())
 
 
-async def test_what_was_kept_comes_first_and_at_once() -> None:
+def test_what_was_kept_comes_first_and_the_end_is_told_once() -> None:
     stream = Stream()
     feed = begin(stream, 1, 2)
     feed.push(*captured(3))
-    feed.pause()
+    feed.pause(FLUSH)
     feed.push(*captured(4))
+    assert not feed.ended.is_set()
     feed.end()
+    feed.end()
+    feed.pause(FLUSH)
     assert stream.told == [1, 2, 3, "flush", 4, "end"]
     assert feed.ended.is_set()
     assert feed.timeline.pushed == 4.0
 
 
-async def test_no_more_is_sent_ahead_of_time_than_is_taken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(feed_module, "_LATER_SECONDS", 0.001)
-    stream, clock = Stream(), Clock()
-    feed = begin(stream, 1, 2, 3, 4, 5, now=clock, lead=2.0)
-    feed.push(*captured(6))
-    feed.pause()
-    feed.end()
-    for sent in range(2, 6):
-        await until(lambda least=sent: len(stream.told) >= least, timeout=PATIENCE_SECONDS)  # type: ignore[misc]
-        await asyncio.sleep(0.01)
-        assert stream.told == list(range(1, sent + 1))
-        assert feed.is_behind
-        assert not feed.ended.is_set()
-        clock.time += 1.0
-    await asyncio.wait_for(feed.ended.wait(), PATIENCE_SECONDS)
-    assert stream.told == [1, 2, 3, 4, 5, 6, "end"]
-    assert not feed.is_behind
-
-
-async def test_the_end_can_be_taken_back_until_it_has_been_told() -> None:
-    stream, clock = Stream(), Clock()
-    feed = begin(stream, 1, 2, now=clock, lead=1.0)
-    feed.end()
-    assert feed.resume()
-    clock.time += 1.0
-    feed.push(*captured(3))
-    clock.time += 1.0
-    feed.push(*captured(4))
-    assert stream.told == [1, 2, 3]
-    clock.time += 1.0
-    feed.end()
-    feed.push(*captured(5))
-    feed.close()
-    clock.time += 9.0
-    ended = begin(stream)
-    ended.end()
-    assert not ended.resume()
-
-
-async def test_a_closed_feed_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "_LATER_SECONDS", 0.001)
-    stream, clock = Stream(), Clock()
-    feed = begin(stream, 1, 2, now=clock, lead=1.0)
-    feed.close()
-    clock.time += 9.0
-    await asyncio.sleep(0.01)
-    assert stream.told == [1]
-
-
-async def test_a_stream_that_has_failed_takes_nothing_and_nobody_minds() -> None:
+def test_a_stream_that_has_failed_takes_nothing_and_nobody_minds() -> None:
     feed = begin(Stream(is_gone=True), 1)
     feed.push(*captured(2))
-    feed.pause()
+    feed.pause(FLUSH)
     feed.end()
     assert feed.timeline.pushed == 0.0
+
+
+def test_what_was_given_in_one_go_was_not_sent_before_it_was_given() -> None:
+    clock = Clock()
+    feed = begin(Stream(), *range(1, 100), now=clock)
+    assert feed.sent_before(clock.time - 60.0) == 0.0
+    for number in range(100, 170):
+        clock.time += 1.0
+        feed.push(*captured(number))
+    # An hour of notes is not kept: up to five seconds that were sent count for unsent.
+    assert 99.0 + 5.0 <= feed.sent_before(clock.time - 60.0) <= 99.0 + 10.0
+    for number in range(1000):
+        clock.time += 1.0
+        feed.push(*captured(number % 100))
+    pushed = feed.timeline.pushed
+    assert pushed - 65.0 <= feed.sent_before(clock.time - 60.0) <= pushed - 60.0
+
+
+def test_an_answer_without_a_time_covers_what_time_there_was_to_hear() -> None:
+    clock = Clock()
+    live = begin(Stream(), 1, 2, now=clock)
+    backlog = begin(Stream(), *range(1, 60), now=clock)
+    clock.time += 3.0
+    live.push(*captured(3, 4)[:1])
+    assert live.surely_heard == 3.0
+    assert backlog.surely_heard == 3.0
+
+
+def test_it_is_quiet_since_the_end_or_the_last_answer() -> None:
+    clock = Clock()
+    feed = begin(Stream(), 1, now=clock)
+    clock.time += 10.0
+    assert feed.quiet_for(0.0) == 0.0
+    feed.end()
+    clock.time += 2.0
+    assert feed.quiet_for(0.0) == 2.0
+    assert feed.quiet_for(clock.time - 0.5) == 0.5

@@ -31,7 +31,7 @@ async def test_last_words_that_do_not_come_are_given_up(
     hearing.listener.end()
     await hearing.over()
     assert stream.closed
-    assert "a stream's last words did not come within 0.05 s" in caplog.messages
+    assert "a stream's last words did not come" in caplog.messages
 
 
 async def test_a_provider_that_hangs_in_the_middle_of_a_sentence_is_asked_again(hear: Hear) -> None:
@@ -239,3 +239,171 @@ async def test_a_model_in_this_process_is_waited_for(hear: Hear) -> None:
     stream.finish()
     await hearing.over()
     assert (await hearing.segment()).text == "good morning"
+
+
+async def test_a_plugin_that_ends_a_hung_stream_as_if_all_were_well_is_not_believed(
+    hear: Hear,
+) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(traits=StreamTraits(quiet=2.5), on_gap=gaps.append)
+    hearing.speak(1, 2)
+    stream = await hearing.engine.next_stream()
+    await stream.heard(1, 2)
+    hearing.engine.hanging = 9
+    stream._hangs = True
+    hearing.listener.end()
+    hearing.time += 5.0
+    stream.finish()
+    again = await hearing.engine.next_stream()
+    await again.heard(1, 2)
+    again.say("good morning", 0.0, 2.0)
+    again.finish()
+    await hearing.over()
+    assert (await hearing.segment()).text == "good morning"
+    assert gaps == []
+
+
+@pytest.mark.parametrize("words", [True, False])
+async def test_words_that_were_shown_and_came_to_nothing_are_asked_about_once_more(
+    hear: Hear, words: bool
+) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(on_gap=gaps.append)
+    hearing.engine.hanging = 2
+    hearing.speak(1, 2)
+    stream = await hearing.engine.next_stream()
+    stream.say("good", 0.0, 1.0, final=False)
+    await hearing.interim()
+    hearing.listener.end()
+    stream.finish()
+    again = await hearing.engine.next_stream()
+    await again.heard(1, 2)
+    if words:
+        again.say("good morning", 0.0, 2.0)
+        assert (await hearing.segment()).text == "good morning"
+    else:
+        again.say("good", 0.0, 1.0, final=False)
+        await hearing.interim()
+    again.finish()
+    await hearing.over()
+    assert len(hearing.engine.opened_at) == 2
+    assert gaps == []
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_plugins_own_account_of_what_it_has_sent_is_no_answer(
+    hear: Hear, ends: bool
+) -> None:
+    hearing = hear(traits=StreamTraits(ends=ends, patience=0.2), gate=OpenGate())
+    hearing.speak(1)
+    stream = await hearing.engine.next_stream()
+    await stream.heard(1)
+    hearing.listener.mute()
+    stream.account()
+    await asyncio.sleep(0.05)
+    hearing.time += 60.0
+    # Where streams do not end it is the provider's, of what it has put into words.
+    await asyncio.sleep(0.4)
+    assert stream.closed is ends
+
+
+async def test_who_has_nothing_to_say_to_a_sound_is_asked_less_often(hear: Hear) -> None:
+    hearing = hear(traits=SOON, gate=OpenGate())
+    for number in range(3):
+        hearing.speak(number)
+        stream = await hearing.engine.next_stream()
+        hearing.listener.mute()
+        hearing.time += 0.05 * 2**number - 0.01
+        await asyncio.sleep(0.02)
+        assert not stream.closed
+        hearing.time += 0.02
+        await until(lambda one=stream: one.closed, timeout=PATIENCE_SECONDS)  # type: ignore[misc]
+        await until(lambda: not hearing.listener._running, timeout=PATIENCE_SECONDS)
+
+
+async def test_a_stream_is_kept_while_openings_are_short(hear: Hear) -> None:
+    hearing = hear(traits=SOON, gate=OpenGate())
+    is_short = True
+    hearing.recogniser.is_short = lambda: is_short
+    hearing.speak(1)
+    stream = await hearing.engine.next_stream()
+    hearing.listener.mute()
+    hearing.time += 60.0
+    await asyncio.sleep(0.1)
+    assert not stream.closed
+    is_short = False
+    await until(lambda: stream.closed, timeout=PATIENCE_SECONDS)
+
+
+async def test_where_everything_is_sent_a_mute_is_no_question(hear: Hear) -> None:
+    hearing = hear(traits=SOON)
+    stream = await hearing.engine.next_stream()
+    hearing.speak(1, 2)
+    stream.say("good morning", 0.0, 1.0)
+    await hearing.segment()
+    hearing.speak(3, 4)
+    hearing.listener.mute()
+    hearing.time += 60.0
+    hearing.speak(5)
+    hearing.listener.is_active_speaker(True)
+    hearing.speak(6)
+    await asyncio.sleep(0.1)
+    assert not stream.closed
+
+
+async def test_a_stream_that_opens_in_a_pause_is_watched_too(hear: Hear) -> None:
+    hearing = hear(traits=SOON, gate=OpenGate())
+    hearing.engine.refusals.append(RuntimeError("not yet"))
+    hearing.engine.hanging = 1
+    hearing.engine.last_words = "good morning"
+    hearing.speak(1)
+    hearing.listener.mute()
+    stream = await hearing.engine.next_stream()
+    await stream.heard(1)
+    while not stream.closed:
+        hearing.time += 1.0
+        await asyncio.sleep(0.02)
+    assert (await hearing.segment()).text == "good morning"
+
+
+async def test_what_a_provider_that_is_back_answers_last_does_not_keep_its_stand_in(
+    hear: Hear,
+) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(gate=OpenGate(), on_gap=gaps.append)
+    hearing.speak(1, 2)
+    stream = await hearing.engine.next_stream()
+    await stream.heard(1, 2)
+    hearing.listener.mute()
+    take = hearing.listener._take
+    assert take is not None
+    take.end()
+    # It breaks after its last answer: what is left is the silence at the end.
+    stream.say("good morning", 0.0, 1.7)
+    await hearing.segment()
+    hearing.listener.end()
+    await hearing.over()
+    assert gaps == []
+
+
+async def test_of_a_long_backlog_each_stream_hears_what_it_takes_at_once(hear: Hear) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(traits=StreamTraits(lead=3.0), on_gap=gaps.append)
+    hearing.engine.refusals.append(RuntimeError("not yet"))
+    hearing.speak(1, 2)
+    hearing.time += 60.0
+    hearing.speak(3, 4, 5, 6, 7)
+    first = await hearing.engine.next_stream()
+    # A pause is where nobody is cut in two.
+    await first.heard(1, 2)
+    hearing.speak(8)
+    second = await hearing.engine.next_stream()
+    await second.heard(3, 4, 5)
+    third = await hearing.engine.next_stream()
+    await third.heard(6, 7, 8)
+    hearing.speak(9)
+    await third.heard(6, 7, 8, 9)
+    hearing.listener.end()
+    await hearing.over()
+    assert gaps == []
+    assert len(hearing.engine.opened_at) == 4
