@@ -95,11 +95,12 @@ class Backlog:
 
     def heard(self, position: float) -> None:
         """A final transcript covers the stream up to this position, in seconds."""
-        while (
-            self._captured
-            and self._position + self._captured[0].frame.duration <= position + _ROUNDING_SECONDS
-        ):
-            self._drop()
+        self._drop_until(position)
+
+    def lose(self, position: float) -> None:
+        """Nobody will hear the stream up to this position, in seconds, any more."""
+        for lost in self._drop_until(position):
+            self._on_lost(lost.frame.duration, lost.at)
 
     def restart(self) -> list[Captured]:
         """All of it, for a new stream: its first frame is at that stream's beginning."""
@@ -109,6 +110,14 @@ class Backlog:
     def clear(self) -> list[Captured]:
         """All of it, and nobody will hear it any more."""
         return [self._drop() for _ in range(len(self._captured))]
+
+    def _drop_until(self, position: float) -> list[Captured]:
+        dropped = []
+        while self._captured and (
+            self._position + self._captured[0].frame.duration <= position + _ROUNDING_SECONDS
+        ):
+            dropped.append(self._drop())
+        return dropped
 
     def _drop(self) -> Captured:
         dropped = self._captured.popleft()

@@ -31,7 +31,7 @@ STALL_SECONDS = 0.6
 """Audio that stops coming in the middle of a word, for a mute or a network, ends it."""
 _SHORT_SECONDS = 1.0
 """While a provider's limits are nearly reached, a stream that is open is held; asked so often."""
-_MOST_DOUBT = 64.0
+_MOST_DOUBT = 8.0
 """Times the usual patience with a stream of somebody whose sounds have come to nothing."""
 
 
@@ -250,7 +250,11 @@ class Listener:
             return
         if (finals := self._left.pop(take, None)) is not None:
             # A stream that had nothing to say is not to be ended for every cough.
-            self._doubt = min(_MOST_DOUBT, 2 * self._doubt) if take.finals == finals else 1.0
+            had_nothing = take.finals == finals
+            if had_nothing and not (task.cancelled() or task.exception() or take.gave_up):
+                self._doubt = min(_MOST_DOUBT, 2 * self._doubt)
+            elif not had_nothing:
+                self._doubt = 1.0
         error = None if task.cancelled() else task.exception()
         if error:
             logger.error("a stretch of speech was not heard out: %s", type(error).__name__)

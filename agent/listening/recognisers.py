@@ -122,6 +122,10 @@ class Recognisers:
         now = self._clock()
         return min(self._recognisers, key=lambda one: one.circuit.rests(now))
 
+    def rests(self, recogniser: Recogniser) -> bool:
+        """Whether it is left alone."""
+        return recogniser.circuit.rests(self._clock()) > 0
+
     def failed(self, recogniser: Recogniser) -> None:
         """It failed without having heard anything."""
         recogniser.circuit.failed(self._clock())

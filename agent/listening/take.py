@@ -30,6 +30,10 @@ LONGEST_PAUSE_SECONDS = 15.0
 _HANGS = 3
 """A provider that swallows audio, and answers no more, is paid for it each time."""
 
+_PART_HANGS = 2
+_AS_FAST = 10.0
+"""A backlog is heard so many times as fast as it was said, at the least."""
+
 _TAIL_SLACK_SECONDS = 0.35
 """Words may end so much later than a provider says; and audio comes in frames."""
 
@@ -129,7 +133,7 @@ class Take:
         waited for in any case.
         """
         patience = self.recogniser.traits.patience * doubt
-        if self._due_since is None or self._ended.is_set() or not math.isfinite(patience):
+        if self._due_since is None or self._ended.is_set():
             return None
         if self._feed is None or self._is_behind:
             return patience
@@ -161,7 +165,7 @@ class Take:
         """Nobody speaks for now: the provider is to answer without waiting for silence."""
         self._is_paused = True
         if self._feed and not self._is_behind:
-            is_kept = not self.recogniser.silence.closes
+            is_kept = self._has_silence or not self.recogniser.silence.closes
             self._feed.pause(self.recogniser.traits.ask if is_kept else _FLUSH)
         if not self._has_silence and not self._is_answered:
             self._expect()
@@ -172,7 +176,7 @@ class Take:
             self._expect()
 
     def _expect(self) -> None:
-        if self._due_since is None:
+        if self._due_since is None and math.isfinite(self.recogniser.traits.patience):
             self._due_since = self._now()
 
     def end(self) -> None:
@@ -203,7 +207,6 @@ class Take:
                 async with recogniser.permit():
                     end = await self._hear_out(recogniser)
                 if end is _End.OVER:
-                    self._is_over = True
                     return
                 if end is _End.PART:
                     continue
@@ -221,7 +224,8 @@ class Take:
                 failures = 0
             if not self._heard:
                 self._recognisers.failed(recogniser)
-            if self._recognisers.choose() is not recogniser:
+            following = self._recognisers.choose()
+            if following is not recogniser and not self._recognisers.rests(following):
                 continue
             pause = min(LONGEST_PAUSE_SECONDS, self._first_pause_seconds * 2 ** min(failures, 10))
             failures += 1
@@ -266,7 +270,9 @@ class Take:
         self, stream: stt.RecognizeStream, recogniser: Recogniser, feed: Feed
     ) -> _End:
         traits = recogniser.traits
-        async with Drain(feed.ended, traits.patience) as drain:
+        finals = self.finals
+        patience = traits.patience + feed.timeline.pushed / _AS_FAST
+        async with Drain(feed.ended, patience) as drain:
             async for event in stream:
                 if event.type is stt.SpeechEventType.RECOGNITION_USAGE and traits.ends:
                     # The plugin's own account of what it has sent.
@@ -275,13 +281,17 @@ class Take:
                 await self._take(event, feed, traits)
                 if self._heard:
                     self._recognisers.worked(recogniser)
-                    if (
-                        event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
-                        and self._recognisers.choose() is not recogniser
+                    if self._is_settled(event, feed) and (
+                        self._recognisers.choose() is not recogniser
                     ):
                         return _End.AGAIN
+        if self.finals > finals:
+            self._hangs = 0
         if not feed.ended.is_set():
             return _End.AGAIN
+        if self._is_behind:
+            self._end_part(feed, is_silent=drain.timed_out, is_wordless=self.finals == finals)
+            return _End.PART
         if drain.timed_out:
             is_answered = self._is_answered or not (traits.ends or self._is_begun)
         else:
@@ -289,16 +299,34 @@ class Take:
             # Words that were shown and came to nothing are asked about once more.
             was_shown = self._is_shown and not self._hangs
             is_answered = self._is_answered or not (has_hung or was_shown)
-        if is_answered and self._is_behind:
-            # What no words came of had none.
-            self._backlog.heard(feed.timeline.pushed)
-            return _End.PART
         if not is_answered:
             self._hangs += 1
             self.gave_up = self._hangs >= _HANGS
         if drain.timed_out or not is_answered:
             logger.warning("a stream's last words did not come")
-        return _End.OVER if is_answered or self.gave_up else _End.AGAIN
+        self._is_over = is_answered or self.gave_up
+        return _End.OVER if self._is_over else _End.AGAIN
+
+    def _end_part(self, feed: Feed, *, is_silent: bool, is_wordless: bool) -> None:
+        """What is left of a part goes into the next; one without any words is heard twice."""
+        if not is_wordless:
+            self._hangs = 0
+            return
+        self._hangs += 1
+        if self._hangs < _PART_HANGS:
+            return
+        self._hangs = 0
+        if self._is_begun or (is_silent and not self._has_silence):
+            self._backlog.lose(feed.timeline.pushed)
+        else:
+            self._backlog.heard(feed.timeline.pushed)
+
+    def _is_settled(self, event: stt.SpeechEvent, feed: Feed) -> bool:
+        """Whether it is known what is not yet in words: another would say the rest twice."""
+        if event.type is not stt.SpeechEventType.FINAL_TRANSCRIPT:
+            return False
+        has_position = bool(event.alternatives) and has_times(event.alternatives[0])
+        return has_position or feed.surely_heard >= feed.timeline.pushed
 
     @property
     def _is_answered(self) -> bool:

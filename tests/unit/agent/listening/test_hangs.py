@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.listening.recognisers import StreamTraits
+from agent.listening.recognisers import Recogniser, StreamTraits
 from agent.segments import Gap, Segment
 from tests.open_gate import OpenGate
 from tests.unit.agent.listening.hearing import Hear
-from tests.unit.agent.scripted import PATIENCE_SECONDS, numbered
+from tests.unit.agent.scripted import PATIENCE_SECONDS, ScriptedStream, ScriptedSTT, numbered
 from tests.waiting import until
 
 SOON = StreamTraits(patience=0.05)
@@ -390,6 +390,7 @@ async def test_of_a_long_backlog_each_stream_hears_what_it_takes_at_once(hear: H
     gaps: list[Gap] = []
     hearing = hear(traits=StreamTraits(lead=3.0), on_gap=gaps.append)
     hearing.engine.refusals.append(RuntimeError("not yet"))
+    hearing.engine.last_words = "and so on"
     hearing.speak(1, 2)
     hearing.time += 60.0
     hearing.speak(3, 4, 5, 6, 7)
@@ -407,3 +408,99 @@ async def test_of_a_long_backlog_each_stream_hears_what_it_takes_at_once(hear: H
     await hearing.over()
     assert gaps == []
     assert len(hearing.engine.opened_at) == 4
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("gate", [None, OpenGate()])
+async def test_a_part_without_words_is_heard_twice(
+    hear: Hear, gate: OpenGate | None, hangs: bool
+) -> None:
+    gaps: list[Gap] = []
+    hearing = hear(traits=replace(SOON, lead=2.0), gate=gate, on_gap=gaps.append)
+    hearing.engine.refusals.append(RuntimeError("not yet"))
+    hearing.engine.hanging = 2 * hangs
+    hearing.speak(1, 2, 3)
+    for _ in range(2):
+        await (await hearing.engine.next_stream()).heard(1, 2)
+    await (await hearing.engine.next_stream()).heard(3)
+    hearing.listener.end()
+    await hearing.over()
+    # A gate knows that there was speech in it.
+    assert len(gaps) == (2 if hangs and gate else 0)
+
+
+async def test_who_speaks_while_a_stream_is_being_closed_has_another(
+    hear: Hear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, is_closed = asyncio.Event(), asyncio.Event()
+    close = ScriptedStream.aclose
+
+    async def slowly(stream: ScriptedStream) -> None:
+        closing.set()
+        await is_closed.wait()
+        await close(stream)
+
+    monkeypatch.setattr(ScriptedStream, "aclose", slowly)
+    hearing = hear(gate=OpenGate())
+    hearing.engine.last_words = "good morning"
+    hearing.speak(1)
+    stream = await hearing.engine.next_stream()
+    await stream.heard(1)
+    hearing.listener.mute()
+    take = hearing.listener._take
+    assert take is not None
+    take.end()
+    await asyncio.wait_for(closing.wait(), PATIENCE_SECONDS)
+    hearing.speak(2)
+    await (await hearing.engine.next_stream()).heard(2)
+    is_closed.set()
+    hearing.listener.end()
+    await hearing.over()
+
+
+async def test_two_that_are_both_away_are_not_asked_in_turns_without_a_rest(hear: Hear) -> None:
+    hearing = hear()
+    other = ScriptedSTT()
+    hearing.engine.refusals.extend(RuntimeError("away") for _ in range(1000))
+    other.refusals.extend(RuntimeError("away, too") for _ in range(1000))
+    chosen = hearing.listener._recognisers._recognisers
+    hearing.listener._recognisers._recognisers = (*chosen, Recogniser(other))
+    hearing.speak(1)
+    await asyncio.sleep(0.2)
+    assert 2 <= len(hearing.engine.opened_at) + len(other.opened_at) < 20
+
+
+async def test_where_everything_is_sent_to_a_model_in_this_process_silence_is_forgotten(
+    hear: Hear,
+) -> None:
+    gaps: list[Gap] = []
+    traits = StreamTraits(patience=math.inf)
+    hearing = hear(traits=traits, on_gap=gaps.append, kept_seconds=100.0)
+    stream = await hearing.engine.next_stream()
+    hearing.listener.is_active_speaker(True)
+    hearing.speak(1)
+    hearing.listener.is_active_speaker(False)
+    await stream.heard(1)
+    hearing.speak(*range(2, 200))
+    assert gaps == []
+
+
+async def test_who_stands_in_is_left_where_it_is_known_what_it_has_heard(hear: Hear) -> None:
+    hearing = hear()
+    stream = await hearing.engine.next_stream()
+    wanted = ScriptedSTT()
+    hearing.listener._recognisers._recognisers = (
+        Recogniser(wanted),
+        hearing.recogniser,
+    )
+    hearing.speak(*range(1, 21))
+    await stream.heard(*range(1, 21))
+    hearing.time -= 15.0
+    # Without a position, of audio that was sent faster than time passes.
+    stream.say("one")
+    assert (await hearing.segment()).text == "one"
+    hearing.speak(21)
+    await stream.heard(*range(1, 22))
+    stream.say("two", 1.0, 20.0)
+    assert (await hearing.segment()).text == "two"
+    await (await wanted.next_stream()).heard(21)
