@@ -107,11 +107,6 @@ class Take:
         """Whether a provider was not waited for any longer: what it had not answered is lost."""
 
     @property
-    def has_ended(self) -> bool:
-        """Whether no more audio comes, as things stand."""
-        return self._ended.is_set()
-
-    @property
     def recogniser(self) -> Recogniser:
         """What hears it, or will."""
         return self._recogniser or self._recognisers.choose()
