@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
@@ -24,6 +23,7 @@ from agent.segments import Segment
 from agent.settings import AgentSettings
 from metering.meters.attribution import attribution
 from metering.meters.connections import ConnectionMeter
+from tests.at_work import stopped_at_the_end
 from tests.providers.deepgram import DeepgramServer
 from tests.recording import Recording
 from tests.sound import silence, tone
@@ -96,17 +96,8 @@ Hear = Callable[[], Hearing]
 
 @pytest.fixture
 async def hear(server: DeepgramServer, session: aiohttp.ClientSession) -> AsyncIterator[Hear]:
-    begun: list[Hearing] = []
-
-    def begin() -> Hearing:
-        begun.append(Hearing(server, session))
-        return begun[-1]
-
-    yield begin
-    for hearing in begun:
-        hearing.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await hearing.task
+    async with stopped_at_the_end(lambda: Hearing(server, session)) as begin:
+        yield begin
 
 
 @pytest.mark.parametrize("status", [503, 500, 429, 401])

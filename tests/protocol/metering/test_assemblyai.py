@@ -67,6 +67,17 @@ async def ended(server: AssemblyAIServer, recording: Recording, count: int) -> N
     )
 
 
+async def in_the_middle_of_a_sentence(
+    server: AssemblyAIServer, make_stream: Stream
+) -> stt.RecognizeStream:
+    """A stream that goes on, 0.2 s of which have arrived."""
+    stream = make_stream()
+    for frame in tone(0.2):
+        stream.push_frame(frame)
+    await until(lambda: bool(server.connections) and server.connections[0].audio_bytes >= 6_400)
+    return stream
+
+
 async def test_each_session_is_one_instance_as_the_provider_bills_it(
     server: AssemblyAIServer, recording: Recording, make_stream: Stream
 ) -> None:
@@ -125,10 +136,7 @@ async def test_a_session_that_is_cut_may_be_billed_until_it_ends_itself(
 async def test_a_session_that_its_plugin_does_not_end_is_ended_by_the_meter(
     server: AssemblyAIServer, recording: Recording, make_stream: Stream
 ) -> None:
-    stream = make_stream()
-    for frame in tone(0.2):
-        stream.push_frame(frame)
-    await until(lambda: bool(server.connections) and server.connections[0].audio_bytes >= 6_400)
+    stream = await in_the_middle_of_a_sentence(server, make_stream)
     # `aclose` alone, as when a job ends in the middle of a sentence.
     await stream.aclose()
     await ended(server, recording, 1)
@@ -149,10 +157,7 @@ async def test_an_end_that_is_not_confirmed_may_not_have_arrived(
     server: AssemblyAIServer, recording: Recording, make_stream: Stream
 ) -> None:
     server.is_half_open = True
-    stream = make_stream()
-    for frame in tone(0.2):
-        stream.push_frame(frame)
-    await until(lambda: bool(server.connections) and server.connections[0].audio_bytes >= 6_400)
+    stream = await in_the_middle_of_a_sentence(server, make_stream)
     await stream.aclose()
     await ended(server, recording, 1)
     (life,), (billed,) = recording.usages("stt_connection"), server.connections
@@ -168,10 +173,7 @@ async def test_what_a_killed_job_may_still_be_billed_is_on_its_record(
     server: AssemblyAIServer, recording: Recording, make_stream: Stream
 ) -> None:
     """Nobody ends its session, but the inactivity timeout that it was opened with."""
-    stream = make_stream()
-    for frame in tone(0.2):
-        stream.push_frame(frame)
-    await until(lambda: bool(server.connections) and server.connections[0].audio_bytes >= 6_400)
+    stream = await in_the_middle_of_a_sentence(server, make_stream)
     killed = recording.run()
     (life,) = [usage for usage in killed.usages if usage.meter == "stt_connection"]
     (billed,) = server.connections

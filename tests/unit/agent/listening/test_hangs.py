@@ -366,9 +366,7 @@ async def test_a_stream_that_opens_in_a_pause_is_watched_too(hear: Hear) -> None
     assert (await hearing.segment()).text == "good morning"
 
 
-async def test_what_a_provider_that_is_back_answers_last_does_not_keep_its_stand_in(
-    hear: Hear,
-) -> None:
+async def test_a_take_that_ends_after_its_last_words_is_over_and_no_gap(hear: Hear) -> None:
     gaps: list[Gap] = []
     hearing = hear(gate=OpenGate(), on_gap=gaps.append)
     hearing.speak(1, 2)
@@ -378,7 +376,7 @@ async def test_what_a_provider_that_is_back_answers_last_does_not_keep_its_stand
     take = hearing.listener._take
     assert take is not None
     take.end()
-    # It breaks after its last answer: what is left is the silence at the end.
+    # What is left is the silence at the end.
     stream.say("good morning", 0.0, 1.7)
     await hearing.segment()
     hearing.listener.end()
