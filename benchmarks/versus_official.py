@@ -4,7 +4,7 @@ Both are dispatched by name into rooms on a real livekit-server, with one warm p
 same Deepgram plugin and a local Deepgram each. Six people speak in turns; benchmarks/mixed_meeting
 says what is heard. The runs alternate, so that a machine that is busy for a while is so for both.
 
-    python -m benchmarks.versus_official               # five runs of 60 s: half an hour
+    python -m benchmarks.versus_official               # five runs of 60 s: 20 minutes
     python -m benchmarks.versus_official --seconds 600 --runs 1 --keep ten_minutes.jsonl
 
 Five runs of ten minutes take two hours. `--keep` adds each run to a file as soon as it is over, and
