@@ -8,13 +8,12 @@ the moment it is taken down, silence included, and a recording is laid into that
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from livekit import rtc
@@ -22,6 +21,7 @@ from livekit import rtc
 from .changes import Changes
 from .clips import SAMPLE_RATE, Clip, Samples, load_clip
 from .server import LocalServer, ParticipantKind, RemoteServer, participant_token
+from .text_streams import TextStream, TextStreams
 
 CAPTIONS = "lk.transcription"
 CHAT = "lk.chat"
@@ -189,7 +189,7 @@ class Speaker:
         hears: whether they receive the others' audio; captions come in any case.
 
     Attributes:
-        captions: every caption received, in the order they ended, across all joins.
+        captions: every caption received, in the order they were begun, across all joins.
         messages: every message of the chat, likewise.
     """
 
@@ -215,7 +215,8 @@ class Speaker:
         self._attributes = dict(attributes or {})
         self._room: rtc.Room | None = None
         self._microphones: list[Microphone] = []
-        self._readers: set[asyncio.Task[None]] = set()
+        self._caption_streams = TextStreams(self._on_caption)
+        self._chat_streams = TextStreams(self._on_message)
         self._changes = Changes()
 
     @property
@@ -255,8 +256,8 @@ class Speaker:
         if self._room is not None:
             raise RuntimeError("this speaker is in the room already")
         room = rtc.Room()
-        room.register_text_stream_handler(CAPTIONS, self._on_captions)
-        room.register_text_stream_handler(CHAT, self._on_message)
+        room.register_text_stream_handler(CAPTIONS, self._caption_streams.begin)
+        room.register_text_stream_handler(CHAT, self._chat_streams.begin)
         for event in ("participant_connected", "participant_disconnected", "disconnected"):
             room.on(event, lambda *_: self._changes.notify())
         token = participant_token(
@@ -282,7 +283,7 @@ class Speaker:
         await room.disconnect()
         for microphone in microphones:
             await microphone.close(unpublish=False)
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        await asyncio.gather(self._caption_streams.wait(), self._chat_streams.wait())
 
     async def rejoin(self) -> None:
         """Leave and join again with the same identity: another join, with another SID."""
@@ -407,36 +408,19 @@ class Speaker:
         """Leave."""
         await self.leave()
 
-    def _on_captions(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
-        self._start(self._read(reader, sender_identity))
-
-    def _on_message(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
-        self._start(self._read_message(reader, sender_identity))
-
-    def _start(self, reading: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(reading)
-        self._readers.add(task)
-        task.add_done_callback(self._readers.discard)
-
-    async def _read_message(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
-        with contextlib.suppress(rtc.StreamError):
-            text = await reader.read_all()
-            self.messages.append(ChatMessage(sender_identity, text, time.monotonic()))
-            self._changes.notify()
-
-    async def _read(self, reader: rtc.TextStreamReader, sender_identity: str) -> None:
-        # A stream that the leave cuts short is no caption.
-        with contextlib.suppress(rtc.StreamError):
-            text = await reader.read_all()
-            said = reader.info.attributes or {}
-            self.captions.append(
-                Caption(
-                    segment_id=said.get("lk.segment_id", ""),
-                    track_id=said.get("lk.transcribed_track_id", ""),
-                    sender_identity=sender_identity,
-                    text=text,
-                    final=said.get("lk.transcription_final") == "true",
-                    received_at=time.monotonic(),
-                )
+    def _on_caption(self, stream: TextStream) -> None:
+        self.captions.append(
+            Caption(
+                segment_id=stream.attributes.get("lk.segment_id", ""),
+                track_id=stream.attributes.get("lk.transcribed_track_id", ""),
+                sender_identity=stream.sender_identity,
+                text=stream.text,
+                final=stream.attributes.get("lk.transcription_final") == "true",
+                received_at=stream.received_at,
             )
-            self._changes.notify()
+        )
+        self._changes.notify()
+
+    def _on_message(self, stream: TextStream) -> None:
+        self.messages.append(ChatMessage(stream.sender_identity, stream.text, stream.received_at))
+        self._changes.notify()
