@@ -48,12 +48,6 @@ _DASHWOOD = Utterance(
     "And Mr. John Dashwood had then leisure to consider how much there might be prudently in his"
     " power to do for them",
 )
-_SELFISH = Utterance(
-    "austen_0890",
-    0.2,
-    5.2,
-    "unless to be rather cold hearted and rather selfish is to be ill disposed",
-)
 _AMIABLE = Utterance(
     "austen_0920",
     0.0,
@@ -68,13 +62,6 @@ _TIMES = Utterance(
     "It was the best of times, it was the worst of times. It was the age of wisdom, it was the age"
     " of foolishness.",
 )
-_EPOCHS = Utterance(
-    "two_cities",
-    8.78,
-    16.78,
-    "It was the epoch of belief, it was the epoch of incredulity. It was the season of light, it"
-    " was the season of darkness.",
-)
 _HOPE = Utterance(
     "two_cities",
     17.52,
@@ -83,22 +70,14 @@ _HOPE = Utterance(
     " nothing before us. We were all going direct to heaven, we were all going direct the other"
     " way.",
 )
-_SHORT = Utterance(
-    "two_cities",
-    29.06,
-    41.74,
-    "In short, the period was so far like the present period that some of its noisiest authorities"
-    " insisted on its being received, for good or for evil, in the superlative degree of comparison"
-    " only.",
-)
 
 
 @dataclass(frozen=True)
 class Person:
     """Who speaks: `gain` is how much louder than recorded; `repertoire` what, turn after turn.
 
-    No turn begins with "unless": of the complete recording, too, the model makes "a less" as often
-    as not, and that says nothing of what was lost.
+    The recordings' other sentences are not said: of the complete recording, too, the model makes
+    something else now and then (benchmarks/understood.py), which says nothing of what was lost.
     """
 
     identity: str
@@ -107,12 +86,12 @@ class Person:
 
 
 PEOPLE = (
-    Person("ada-loud", 1.9, ((_AMIABLE, _DASHWOOD), (_AMIABLE, _SELFISH), (_DASHWOOD,))),
-    Person("ben-plain", 1.0, ((_DASHWOOD,), (_AMIABLE, _SELFISH), (_DASHWOOD, _AMIABLE))),
-    Person("cleo-quiet", 1.0, ((_HOPE,), (_SHORT,), (_TIMES,), (_EPOCHS,))),
-    Person("dan-fan", 1.0, ((_AMIABLE, _SELFISH), (_DASHWOOD, _SELFISH), (_AMIABLE,))),
-    Person("eve-music", 3.0, ((_SHORT,), (_EPOCHS,), (_HOPE,), (_TIMES,))),
-    Person("fay-keyboard", 3.0, ((_TIMES,), (_HOPE,), (_EPOCHS,), (_SHORT,))),
+    Person("ada-loud", 1.9, ((_AMIABLE, _DASHWOOD), (_DASHWOOD, _AMIABLE))),
+    Person("ben-plain", 1.0, ((_DASHWOOD, _AMIABLE), (_AMIABLE, _DASHWOOD))),
+    Person("cleo-quiet", 1.0, ((_HOPE,), (_TIMES,))),
+    Person("dan-fan", 1.0, ((_DASHWOOD, _AMIABLE),)),
+    Person("eve-music", 3.0, ((_HOPE,), (_TIMES,))),
+    Person("fay-keyboard", 3.0, ((_TIMES,), (_HOPE,))),
 )
 
 

@@ -23,7 +23,6 @@ class Figures:
     finals_without_caption: int
     turns_without_caption: int
     word_error_rate: float
-    one_reading_error_rate: float
     dispatch_to_seen: tuple[float, ...]
     dispatch_to_heard: tuple[float, ...]
     never_heard: int
@@ -130,7 +129,6 @@ FIGURES = (
         for percent in (50, 95)
     ),
     Figure("word error rate", partial(_median, "word_error_rate"), _percent, 1.0),
-    Figure("the same of one reading", partial(_median, "one_reading_error_rate"), _percent),
     Figure("finals without caption", partial(_sum, "finals_without_caption"), _count, 1.0),
     Figure("turns without caption", partial(_sum, "turns_without_caption"), _count, 1.0),
     Figure("dispatches never heard", partial(_sum, "never_heard"), _count, 1.0),

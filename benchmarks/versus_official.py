@@ -150,7 +150,6 @@ async def _figures(
         finals_without_caption=sum(final.mark not in shown for final in finals),
         turns_without_caption=waits.count(None),
         word_error_rate=errors.rate,
-        one_reading_error_rate=errors.first_rate,
         dispatch_to_seen=tuple(one.seen_at - one.asked_at for one in dispatched),
         dispatch_to_heard=tuple(
             at - one.asked_at for at, one in zip(heard, dispatched, strict=True) if at is not None

@@ -1,18 +1,13 @@
 """How many words were lost on the way to the provider: what it was sent, put into words.
 
-The embedded model transcribes what the provider received of each turn, and the words are held
+The embedded model transcribes what the provider received of each turn, once, and the words are held
 against those that the clips are known to have.
-
-A model that is not sure makes something else of the same sound when it begins a hundredth of a
-second later. So a turn it has misunderstood is read again, some samples later each time, and the
-best of the readings counts: what it understands in one of them has arrived. A word that was cut off
-is in none of them.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +26,6 @@ AFTER_SECONDS = 0.8
 _PAUSE_SECONDS = 0.25
 _TOGETHER_SECONDS = 0.01
 """Half of the shortest audio that is sent in one message."""
-READINGS = 5
-_LATER_SAMPLES = RATE // 100
 _AROUND = 40
 """Messages before and after one: two seconds each."""
 
@@ -41,12 +34,10 @@ _AROUND = 40
 class Errors:
     """Word errors of a meeting: substitutions, insertions and deletions, of so many words.
 
-    `count` is of the best reading of each turn, `in_first` of its first. `misheard` are the turns
-    with any in that: what was said, and what was made of what had been sent.
+    `misheard` are the turns with any: what was said, and what was made of what had been sent.
     """
 
     count: int
-    in_first: int
     words: int
     misheard: tuple[tuple[str, str], ...] = ()
 
@@ -54,11 +45,6 @@ class Errors:
     def rate(self) -> float:
         """The word error rate."""
         return self.count / self.words
-
-    @property
-    def first_rate(self) -> float:
-        """The word error rate of one reading, with the model's chance in it."""
-        return self.in_first / self.words
 
 
 def captured(messages: Sequence[Message]) -> list[tuple[float, int]]:
@@ -140,7 +126,7 @@ async def word_errors(
     model: SpeechModel,
 ) -> Errors:
     """Of all turns; `connections_of` has each speaker's."""
-    count = in_first = total = 0
+    count = total = 0
     misheard = []
     for turn in turns:
         audio = received(
@@ -148,25 +134,11 @@ async def word_errors(
             turn.started_at - BEFORE_SECONDS,
             turn.ended_at + AFTER_SECONDS,
         )
+        text = (await model.transcribe(audio, "en", beam_size=5)).text if len(audio) else ""
         said = words(turn.said)
-        readings = [reading async for reading in _readings(audio, said, model)]
-        (first, text), best = readings[0], min(readings)[0]
-        count += best
-        in_first += first
-        if first:
-            misheard.append((turn.said, text))
-        total += len(said)
-    return Errors(count, in_first, total, tuple(misheard))
-
-
-async def _readings(
-    audio: NDArray[np.int16], said: Sequence[str], model: SpeechModel
-) -> AsyncIterator[tuple[int, str]]:
-    """The errors of each and its text, until there are none; one of nothing is no words."""
-    for number in range(READINGS if len(audio) else 1):
-        later = audio[number * _LATER_SAMPLES :]
-        text = (await model.transcribe(later, "en", beam_size=5)).text if len(later) else ""
         errors = distance(said, words(text))
-        yield errors, text
-        if not errors:
-            return
+        if errors:
+            misheard.append((turn.said, text))
+        count += errors
+        total += len(said)
+    return Errors(count, total, tuple(misheard))
