@@ -16,10 +16,11 @@ from benchmarks.hearing_provider import Final, HeardConnection, Message, marks_i
 from benchmarks.mixed_meeting import OVERLAP_SECONDS, PEOPLE, microphone, turns
 from benchmarks.people import SaidTurn
 from benchmarks.runs import Runs
+from benchmarks.understood import READINGS, read
 from benchmarks.verdict import FIGURES, Figures, judge
 from benchmarks.versus_official import wait_for_caption
 from benchmarks.word_errors import captured, distance, first_captured, received, word_errors
-from demo.clips import SAMPLE_RATE, Samples
+from demo.clips import SAMPLE_RATE, Samples, load_clip
 from demo.speaker import Caption
 
 FRAME = 800
@@ -158,6 +159,29 @@ async def test_of_nothing_no_word_has_arrived() -> None:
     errors = await word_errors([turn], {}, cast(SpeechModel, model))
     assert (errors.count, errors.rate) == (4, 1.0)
     assert model.given == []
+
+
+async def test_a_turn_is_read_at_every_millisecond_of_a_step() -> None:
+    ada = dataclasses.replace(PEOPLE[0], repertoire=PEOPLE[0].repertoire[:1])
+    said = " ".join(utterance.said for utterance in ada.repertoire[0])
+    model = Understands(said.replace("made", "left", 1))
+    (understood,) = await read(ada, cast(SpeechModel, model))
+    assert understood.turn.said == said
+    assert understood.errors == (1,) * READINGS
+    # A step of Whisper's is 20 ms: 320 samples. Opus gives whole packets, which are as long.
+    whole = load_clip("austen_0920").samples
+    begins = [_begins(audio, whole) % 320 // 16 for audio in model.given]
+    assert sorted(begins) == list(range(20))
+
+
+def _begins(heard: Samples, said: Samples) -> int:
+    """Where in a sound at 16 kHz another one, at 48 kHz, is most like it."""
+    length = len(heard) + len(said) // 3
+    spectra = (
+        np.fft.rfft(heard.astype(np.float64), length),
+        np.fft.rfft(said[::3].astype(np.float64), length),
+    )
+    return int(np.argmax(np.fft.irfft(spectra[0] * spectra[1].conj(), length)[: len(heard)]))
 
 
 def _caption(text: str, at: float, *, final: bool = True) -> Caption:
