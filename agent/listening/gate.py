@@ -21,8 +21,8 @@ from .speech_detector import SAMPLE_RATE, WINDOW, SpeechDetector
 PREROLL_SECONDS = 0.5
 """Sent from before the first sound that stood out.
 
-A small model drops a short first word that comes with less silence than about 0.32 s before it
-(docs/benchmarks.md). It costs audio and no connection time: it is sent in one go.
+What a word begins with may not stand out, and a small model drops a short first word that has no
+silence before it. It costs audio and no connection time: it is sent in one go.
 """
 REACH_BACK_SECONDS = 1.2
 """How far back speech is looked for, in sound that stood out all along."""
