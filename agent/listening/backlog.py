@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 
 from .gate import Captured
+from .timeline import GAP_SECONDS
 
 _ROUNDING_SECONDS = 0.001
 """Providers state times in milliseconds at best."""
-_PAUSE_SECONDS = 0.3
 
 
 class AudioAllowance:
@@ -48,7 +48,7 @@ def portion(captured: list[Captured], longest: float) -> list[Captured]:
         following = (
             captured[whole].at - captured[whole].frame.duration if whole < len(captured) else 0
         )
-        if following - one.at > _PAUSE_SECONDS:
+        if following - one.at > GAP_SECONDS:
             paused = whole
     return captured
 

@@ -16,6 +16,7 @@ from enum import Enum, auto
 
 from livekit.agents import APIConnectOptions, stt
 
+from .answers import Answers, has_times
 from .backlog import Backlog, portion
 from .drain import Drain
 from .feed import Feed
@@ -30,17 +31,12 @@ LONGEST_PAUSE_SECONDS = 15.0
 _HANGS = 3
 """A provider that swallows audio, and answers no more, is paid for it each time."""
 
-_PART_HANGS = 2
+_PART_TRIES = 2
 _AS_FAST = 10.0
 """A backlog is heard so many times as fast as it was said, at the least."""
 
 _TAIL_SLACK_SECONDS = 0.35
 """Words may end so much later than a provider says; and audio comes in frames."""
-
-_NOTHING_BEGUN = (stt.SpeechEventType.FINAL_TRANSCRIPT, stt.SpeechEventType.END_OF_SPEECH)
-
-_TRANSCRIBED = (stt.SpeechEventType.FINAL_TRANSCRIPT, stt.SpeechEventType.RECOGNITION_USAGE)
-"""Where a provider says that speech is over before it has put it into words."""
 
 _ONE_ATTEMPT = APIConnectOptions(max_retry=0)
 """The framework's own retries drop the audio that the failed attempt had taken."""
@@ -90,19 +86,15 @@ class Take:
         self._first_pause_seconds = first_pause_seconds
         self._feed: Feed | None = None
         self._recogniser: Recogniser | None = None
+        self._answers = Answers()
         self._due_since: float | None = None
-        self._answered_at = 0.0
         self._ended = asyncio.Event()
         self._needed = asyncio.Event()
         self._is_paused = False
         self._is_over = False
-        self._heard = False
-        self._is_begun = False
-        self._is_shown = False
         self._is_behind = False
         self._hangs = 0
-        self.finals = 0
-        """How many with words in them have come."""
+        self._wordless_parts = 0
         self.gave_up = False
         """Whether a provider was not waited for any longer: what it had not answered is lost."""
 
@@ -110,6 +102,11 @@ class Take:
     def recogniser(self) -> Recogniser:
         """What hears it, or will."""
         return self._recogniser or self._recognisers.choose()
+
+    @property
+    def finals(self) -> int:
+        """How many with words in them have come."""
+        return self._answers.finals
 
     @property
     def is_open(self) -> bool:
@@ -153,7 +150,8 @@ class Take:
     def _forget_silence(self, feed: Feed) -> None:
         """What was sent a while ago, and nothing came of."""
         before = self._now() - _SURELY_HEARD_SECONDS
-        if self._due_since is None and (not self._is_begun or self._answered_at < before):
+        waits = self._answers.is_begun and self._answers.last_at >= before
+        if self._due_since is None and not waits:
             self._backlog.heard(feed.sent_before(before))
 
     def pause(self) -> None:
@@ -167,7 +165,7 @@ class Take:
 
     def expect(self, spoken_since: float) -> None:
         """Somebody spoke since then, and has paused: an answer is due if none came meanwhile."""
-        if self._answered_at < spoken_since - _EARLY_SECONDS:
+        if self._answers.last_at < spoken_since - _EARLY_SECONDS:
             self._expect()
 
     def _expect(self) -> None:
@@ -195,7 +193,7 @@ class Take:
         failures = 0
         while True:
             recogniser = self._recogniser = self._recognisers.choose()
-            self._heard = self._is_shown = False
+            self._answers.begin_stream()
             had_ended = self._ended.is_set()
             opened_at = self._now()
             try:
@@ -215,9 +213,10 @@ class Take:
                     return
                 continue
             lasted = self._now() - opened_at > LONGEST_PAUSE_SECONDS
-            if self._heard or lasted:
+            has_words = self._answers.has_words
+            if has_words or lasted:
                 failures = 0
-            if not self._heard:
+            if not has_words:
                 self._recognisers.failed(recogniser)
             following = self._recognisers.choose()
             if following is not recogniser and not self._recognisers.rests(following):
@@ -274,25 +273,25 @@ class Take:
                     continue
                 drain.progress()
                 await self._take(event, feed, traits)
-                if self._heard:
+                if self._answers.has_words:
                     self._recognisers.worked(recogniser)
                     if self._is_settled(event, feed) and (
                         self._recognisers.choose() is not recogniser
                     ):
                         return _End.AGAIN
         if self.finals > finals:
-            self._hangs = 0
+            self._hangs = self._wordless_parts = 0
         if not feed.ended.is_set():
             return _End.AGAIN
         if self._is_behind:
             self._end_part(feed, is_silent=drain.timed_out, is_wordless=self.finals == finals)
             return _End.PART
         if drain.timed_out:
-            is_answered = self._is_answered or not (traits.ends or self._is_begun)
+            is_answered = self._is_answered or not (traits.ends or self._answers.is_begun)
         else:
-            has_hung = feed.quiet_for(self._answered_at) > traits.quiet
+            has_hung = feed.quiet_for(self._answers.last_at) > traits.quiet
             # Words that were shown and came to nothing are asked about once more.
-            was_shown = self._is_shown and not self._hangs
+            was_shown = self._answers.is_shown and not self._hangs
             is_answered = self._is_answered or not (has_hung or was_shown)
         if not is_answered:
             self._hangs += 1
@@ -304,14 +303,11 @@ class Take:
 
     def _end_part(self, feed: Feed, *, is_silent: bool, is_wordless: bool) -> None:
         """What is left of a part goes into the next; one without any words is heard twice."""
-        if not is_wordless:
-            self._hangs = 0
+        self._wordless_parts += is_wordless
+        if self._wordless_parts < _PART_TRIES:
             return
-        self._hangs += 1
-        if self._hangs < _PART_HANGS:
-            return
-        self._hangs = 0
-        if self._is_begun or (is_silent and not self._has_silence):
+        self._wordless_parts = 0
+        if self._answers.is_begun or (is_silent and not self._has_silence):
             self._backlog.lose(feed.timeline.pushed)
         else:
             self._backlog.heard(feed.timeline.pushed)
@@ -329,33 +325,21 @@ class Take:
         if not self._backlog.seconds:
             return True
         tail = self.recogniser.silence.tail_seconds + _TAIL_SLACK_SECONDS
-        return self._heard and not self._is_begun and self._backlog.seconds <= tail
+        has_all = self._answers.has_words and not self._answers.is_begun
+        return has_all and self._backlog.seconds <= tail
 
     async def _take(self, event: stt.SpeechEvent, feed: Feed, traits: StreamTraits) -> None:
-        said = event.alternatives[0] if event.alternatives else None
-        is_final = event.type is stt.SpeechEventType.FINAL_TRANSCRIPT
-        has_words = said is not None and bool(said.text.strip())
-        if event.type is stt.SpeechEventType.START_OF_SPEECH or (has_words and not is_final):
-            self._is_begun = True
-        elif event.type in (_NOTHING_BEGUN if traits.ends else _TRANSCRIBED):
-            self._is_begun = False
-        self._heard = self._heard or has_words
-        if said is not None and has_words:
-            self._is_shown = not is_final
-        if said is not None and is_final:
-            self._is_shown = False
-            self.finals += has_words
-            if has_times(said):
-                self._backlog.heard(said.end_time)
-                feed.timeline.forget_before(said.start_time)
-            elif has_words:
-                self._backlog.heard(feed.surely_heard)
-        self._answered_at = self._now()
+        self._answers.take(event, ends=traits.ends, at=self._now())
+        if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT and event.alternatives:
+            self._forget(event.alternatives[0], feed)
         if self._due_since is not None:
-            self._due_since = self._answered_at if self._is_begun else None
+            self._due_since = self._answers.last_at if self._answers.is_begun else None
         await self._said(event, feed.timeline)
 
-
-def has_times(said: stt.SpeechData) -> bool:
-    """Some providers do not say when something was said, and leave both times at 0."""
-    return said.end_time > said.start_time
+    def _forget(self, said: stt.SpeechData, feed: Feed) -> None:
+        """What is in words need not be kept."""
+        if has_times(said):
+            self._backlog.heard(said.end_time)
+            feed.timeline.forget_before(said.start_time)
+        elif said.text.strip():
+            self._backlog.heard(feed.surely_heard)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable
 
-_JITTER_SECONDS = 0.3
+GAP_SECONDS = 0.3
 """Audio arrives in bursts; only a longer silence of the network is a gap."""
 
 
@@ -33,7 +33,7 @@ class Timeline:
     def push_captured(self, duration: float, captured_at: float) -> None:
         """Audio that was captured before, at `captured_at` on the meeting's clock."""
         began = captured_at - duration
-        if not self._positions or began - self.at(self._pushed) > _JITTER_SECONDS:
+        if not self._positions or began - self.at(self._pushed) > GAP_SECONDS:
             self._positions.append(self._pushed)
             self._times.append(max(0.0, began))
         else:

@@ -14,7 +14,7 @@ from livekit.agents import stt
 
 from ..segments import Segment, spoken_language
 from ..voices import Voices
-from .take import has_times
+from .answers import has_times
 from .timeline import Timeline
 
 

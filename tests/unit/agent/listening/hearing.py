@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.listening.listener import Listener
@@ -17,10 +17,19 @@ USUAL = StreamTraits()
 
 
 class Hearing:
-    """A listener at work, with what it has handed on."""
+    """A listener at work, with what it has handed on.
+
+    Its own recogniser stands in for those `before` it, and those `after` stand in for it.
+    """
 
     def __init__(
-        self, *, tail_seconds: float = 0.5, traits: StreamTraits = USUAL, **options: Any
+        self,
+        *,
+        tail_seconds: float = 0.5,
+        traits: StreamTraits = USUAL,
+        before: Sequence[Recogniser] = (),
+        after: Sequence[Recogniser] = (),
+        **options: Any,
     ) -> None:
         self.engine = ScriptedSTT()
         silence = SilencePolicy(closes=False, tail_seconds=tail_seconds)
@@ -37,7 +46,7 @@ class Hearing:
         }
         self.listener = Listener(
             Speaker("alice", lambda: self.name, "TR_alice"),
-            Recognisers([self.recogniser]),
+            Recognisers([*before, self.recogniser, *after], clock=lambda: self.time),
             **values | options,
         )
         self.task = asyncio.create_task(self.listener.recognise())

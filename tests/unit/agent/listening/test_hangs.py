@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.listening.recognisers import Recogniser, StreamTraits
+from agent.listening.recognisers import Circuit, Recogniser, StreamTraits
 from agent.segments import Gap, Segment
 from tests.open_gate import OpenGate
 from tests.unit.agent.listening.hearing import Hear
@@ -384,49 +384,6 @@ async def test_a_take_that_ends_after_its_last_words_is_over_and_no_gap(hear: He
     assert gaps == []
 
 
-async def test_of_a_long_backlog_each_stream_hears_what_it_takes_at_once(hear: Hear) -> None:
-    gaps: list[Gap] = []
-    hearing = hear(traits=StreamTraits(lead=3.0), on_gap=gaps.append)
-    hearing.engine.refusals.append(RuntimeError("not yet"))
-    hearing.engine.last_words = "and so on"
-    hearing.speak(1, 2)
-    hearing.time += 60.0
-    hearing.speak(3, 4, 5, 6, 7)
-    first = await hearing.engine.next_stream()
-    # A pause is where nobody is cut in two.
-    await first.heard(1, 2)
-    hearing.speak(8)
-    second = await hearing.engine.next_stream()
-    await second.heard(3, 4, 5)
-    third = await hearing.engine.next_stream()
-    await third.heard(6, 7, 8)
-    hearing.speak(9)
-    await third.heard(6, 7, 8, 9)
-    hearing.listener.end()
-    await hearing.over()
-    assert gaps == []
-    assert len(hearing.engine.opened_at) == 4
-
-
-@pytest.mark.parametrize("hangs", [False, True])
-@pytest.mark.parametrize("gate", [None, OpenGate()])
-async def test_a_part_without_words_is_heard_twice(
-    hear: Hear, gate: OpenGate | None, hangs: bool
-) -> None:
-    gaps: list[Gap] = []
-    hearing = hear(traits=replace(SOON, lead=2.0), gate=gate, on_gap=gaps.append)
-    hearing.engine.refusals.append(RuntimeError("not yet"))
-    hearing.engine.hanging = 2 * hangs
-    hearing.speak(1, 2, 3)
-    for _ in range(2):
-        await (await hearing.engine.next_stream()).heard(1, 2)
-    await (await hearing.engine.next_stream()).heard(3)
-    hearing.listener.end()
-    await hearing.over()
-    # A gate knows that there was speech in it.
-    assert len(gaps) == (2 if hangs and gate else 0)
-
-
 async def test_who_speaks_while_a_stream_is_being_closed_has_another(
     hear: Hear, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -457,12 +414,10 @@ async def test_who_speaks_while_a_stream_is_being_closed_has_another(
 
 
 async def test_two_that_are_both_away_are_not_asked_in_turns_without_a_rest(hear: Hear) -> None:
-    hearing = hear()
     other = ScriptedSTT()
-    hearing.engine.refusals.extend(RuntimeError("away") for _ in range(1000))
     other.refusals.extend(RuntimeError("away, too") for _ in range(1000))
-    chosen = hearing.listener._recognisers._recognisers
-    hearing.listener._recognisers._recognisers = (*chosen, Recogniser(other))
+    hearing = hear(after=[Recogniser(other)])
+    hearing.engine.refusals.extend(RuntimeError("away") for _ in range(1000))
     hearing.speak(1)
     await asyncio.sleep(0.2)
     assert 2 <= len(hearing.engine.opened_at) + len(other.opened_at) < 20
@@ -484,13 +439,11 @@ async def test_where_everything_is_sent_to_a_model_in_this_process_silence_is_fo
 
 
 async def test_who_stands_in_is_left_where_it_is_known_what_it_has_heard(hear: Hear) -> None:
-    hearing = hear()
-    stream = await hearing.engine.next_stream()
     wanted = ScriptedSTT()
-    hearing.listener._recognisers._recognisers = (
-        Recogniser(wanted),
-        hearing.recogniser,
-    )
+    away = Circuit()
+    away.failed(now=0.0)
+    hearing = hear(before=[Recogniser(wanted, circuit=away)])
+    stream = await hearing.engine.next_stream()
     hearing.speak(*range(1, 21))
     await stream.heard(*range(1, 21))
     hearing.time -= 15.0
