@@ -108,8 +108,7 @@ class Understood:
     def row(self) -> list[str]:
         """As the table has it."""
         return [
-            self.turn.speaker,
-            f"{self.turn.said[:36]}...",
+            f"{self.turn.speaker}: {self.turn.said[:32]}...",
             str(len(words(self.turn.said))),
             str(sum(map(bool, self.errors))),
             str(max(self.errors)),
@@ -142,7 +141,7 @@ async def _main() -> int:
     left_out = await read(_LEFT_OUT, model)
     print_table(
         f"in {READINGS} readings",
-        ("", "", "words", "readings with errors", "errors in the worst"),
+        ("", "words", "readings with errors", "errors in the worst"),
         [one.row() for one in [*said, *left_out]],
     )
     return 1 if any(max(one.errors) for one in said) else 0
