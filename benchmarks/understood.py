@@ -28,7 +28,7 @@ from tests.words import words
 
 from .mixed_meeting import PEOPLE, Person, Turn, Utterance, microphone
 from .report import print_machine, print_table
-from .word_errors import AFTER_SECONDS, RATE, distance
+from .word_errors import AFTER_SECONDS, RATE, misunderstood
 
 READINGS = 20
 _LEAD_SECONDS = 0.45
@@ -131,8 +131,8 @@ async def _errors(
 ) -> int:
     turn = Turn(person.identity, _LEAD_SECONDS + number * _LATER_SECONDS, utterances)
     sound = microphone(person, [turn], turn.ends + AFTER_SECONDS)
-    heard = await model.transcribe(through_opus(sound), "en", beam_size=5)
-    return distance(words(turn.said), words(heard.text))
+    errors, _ = await misunderstood(turn.said, through_opus(sound), model)
+    return errors
 
 
 async def _main() -> int:

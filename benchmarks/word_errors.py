@@ -120,6 +120,12 @@ def distance(said: Sequence[str], heard: Sequence[str]) -> int:
     return row[-1]
 
 
+async def misunderstood(said: str, audio: NDArray[np.int16], model: SpeechModel) -> tuple[int, str]:
+    """How many words of what was said the model gets wrong, and what it makes of the audio."""
+    text = (await model.transcribe(audio, "en", beam_size=5)).text if len(audio) else ""
+    return distance(words(said), words(text)), text
+
+
 async def word_errors(
     turns: Iterable[SaidTurn],
     connections_of: dict[str, list[HeardConnection]],
@@ -134,11 +140,9 @@ async def word_errors(
             turn.started_at - BEFORE_SECONDS,
             turn.ended_at + AFTER_SECONDS,
         )
-        text = (await model.transcribe(audio, "en", beam_size=5)).text if len(audio) else ""
-        said = words(turn.said)
-        errors = distance(said, words(text))
+        errors, text = await misunderstood(turn.said, audio, model)
         if errors:
             misheard.append((turn.said, text))
         count += errors
-        total += len(said)
+        total += len(words(turn.said))
     return Errors(count, total, tuple(misheard))

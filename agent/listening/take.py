@@ -284,7 +284,8 @@ class Take:
         if not feed.ended.is_set():
             return _End.AGAIN
         if self._is_behind:
-            self._end_part(feed, is_silent=drain.timed_out, is_wordless=self.finals == finals)
+            if self.finals == finals:
+                self._end_wordless_part(feed, is_silent=drain.timed_out)
             return _End.PART
         if drain.timed_out:
             is_answered = self._is_answered or not (traits.ends or self._answers.is_begun)
@@ -301,9 +302,9 @@ class Take:
         self._is_over = is_answered or self.gave_up
         return _End.OVER if self._is_over else _End.AGAIN
 
-    def _end_part(self, feed: Feed, *, is_silent: bool, is_wordless: bool) -> None:
-        """What is left of a part goes into the next; one without any words is heard twice."""
-        self._wordless_parts += is_wordless
+    def _end_wordless_part(self, feed: Feed, *, is_silent: bool) -> None:
+        """It is heard twice; what is left of it then was silence, or is lost."""
+        self._wordless_parts += 1
         if self._wordless_parts < _PART_TRIES:
             return
         self._wordless_parts = 0

@@ -18,8 +18,7 @@ from tests.providers.answer_maker import AnswerMaker
 from tests.providers.deepgram import ScriptedDeepgramServer
 from tests.words import recognised, words
 
-WORDS_RECOGNISED = 0.75
-"""Through a browser the embedded model mishears four of a sentence's twenty words at times."""
+WORDS_RECOGNISED = 0.85
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -88,7 +87,8 @@ async def test_who_comes_back_is_read_under_the_same_name_and_nothing_twice(
     alice = await browser.person(room_name, "Alice")
 
     # While she speaks the signal connection is lost, for her and for him: no word is.
-    said = alice.get_ready_to_say("austen_0870")
+    # In one sentence alone the model may mishear more than a reconnect would lose.
+    said = alice.get_ready_to_say("austen_0870", "austen_0920")
     await alice.join()
     await bob.until(bool)
     await asyncio.gather(*(one.reconnect("signal-reconnect") for one in (alice, bob)))

@@ -14,6 +14,8 @@ from agent.segments import Segment
 from tests.unit.agent.scripted import PATIENCE_SECONDS, ScriptedSTT, numbered
 
 USUAL = StreamTraits()
+SOON = StreamTraits(patience=0.05)
+"""Of a provider that is taken to hang after so short a time that a test can wait for it."""
 
 
 class Hearing:

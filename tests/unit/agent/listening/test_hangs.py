@@ -11,11 +11,9 @@ import pytest
 from agent.listening.recognisers import Circuit, Recogniser, StreamTraits
 from agent.segments import Gap, Segment
 from tests.open_gate import OpenGate
-from tests.unit.agent.listening.hearing import Hear
+from tests.unit.agent.listening.hearing import SOON, Hear
 from tests.unit.agent.scripted import PATIENCE_SECONDS, ScriptedStream, ScriptedSTT, numbered
 from tests.waiting import until
-
-SOON = StreamTraits(patience=0.05)
 
 
 async def test_last_words_that_do_not_come_are_given_up(

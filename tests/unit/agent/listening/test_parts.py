@@ -9,9 +9,7 @@ import pytest
 from agent.listening.recognisers import StreamTraits
 from agent.segments import Gap
 from tests.open_gate import OpenGate
-from tests.unit.agent.listening.hearing import Hear
-
-SOON = StreamTraits(patience=0.05)
+from tests.unit.agent.listening.hearing import SOON, Hear
 
 
 async def test_of_a_long_backlog_each_stream_hears_what_it_takes_at_once(hear: Hear) -> None:
