@@ -10,8 +10,9 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from livekit import rtc
 from livekit.agents.types import TOPIC_CHAT
@@ -37,12 +38,17 @@ class Written(NamedTuple):
 
 
 class IncomingChat:
-    """Hands each chat message of a person to `on_message`, once; agents' are left alone."""
+    """Hands each chat message of a person to `on_message`, once; agents' are left alone.
+
+    The SDK delivers streams side by side: a message can be complete before the one that its sender
+    began before it. It waits for that one, and for nobody else's.
+    """
 
     def __init__(self, room: rtc.Room, on_message: Callable[[Written], None]) -> None:
         self._room = room
         self._on_message = on_message
         self._reading: set[asyncio.Task[None]] = set()
+        self._last_begun: dict[str, asyncio.Task[None]] = {}
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
 
     def open(self) -> None:
@@ -63,15 +69,31 @@ class IncomingChat:
         await asyncio.gather(*self._reading, return_exceptions=True)
 
     def _on_stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if len(self._reading) < _MOST_READERS:
-            self._start(self._read(reader, identity))
-
-    def _start(self, reading: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(reading, name="tallyroom-chat")
+        if len(self._reading) >= _MOST_READERS:
+            reader.close()
+            return
+        earlier = self._last_begun.get(identity)
+        task = asyncio.create_task(self._read(reader, identity, earlier), name="tallyroom-chat")
         self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+        self._last_begun[identity] = task
+        task.add_done_callback(partial(self._on_read, identity))
 
-    async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
+    def _on_read(self, identity: str, task: asyncio.Task[None]) -> None:
+        self._reading.discard(task)
+        if self._last_begun.get(identity) is task:
+            del self._last_begun[identity]
+
+    async def _read(
+        self, reader: rtc.TextStreamReader, identity: str, earlier: asyncio.Task[None] | None
+    ) -> None:
+        text = await self._text_of(reader)
+        if earlier:
+            await asyncio.wait({earlier})
+        if text is not None:
+            self._take(identity, text, reader.info.stream_id)
+
+    async def _text_of(self, reader: rtc.TextStreamReader) -> str | None:
+        """As much of it as counts; None where it does not come to its end."""
         parts: list[str] = []
         length = 0
         try:
@@ -81,8 +103,11 @@ class IncomingChat:
                         parts.append(part)
                         length += len(part)
         except (TimeoutError, rtc.StreamError):
-            return
-        self._take(identity, "".join(parts), reader.info.stream_id)
+            return None
+        finally:
+            # Otherwise the SDK keeps one that was given up for as long as the process lives.
+            reader.close()
+        return "".join(parts)
 
     def _on_packet(self, packet: rtc.DataPacket) -> None:
         if packet.topic != LEGACY_TOPIC or packet.participant is None:
