@@ -38,11 +38,8 @@ focus: setup  ## the FOCUS validator, in an environment of its own
 demo: server  ## hold a metered meeting and show its bill
 	@$(RUN) -m demo
 
-# Two at a time, each handed to whoever is free: a third made meetings wait for the processor. A crowd
-# comes last, with the machine to itself; pytest says 5 where ARGS leave none of it.
 test: server focus  ## all tests, those against the real server included
-	@$(RUN) -m pytest -n 2 --dist loadgroup -m "not crowd" $(ARGS)
-	@$(RUN) -m pytest -m crowd $(ARGS) || [ $$? = 5 ]
+	@$(RUN) scripts/run_tests.py $(ARGS)
 
 test-unit: setup  ## the tests that need no server and no network
 	@$(RUN) -m pytest tests/unit $(ARGS)

@@ -66,7 +66,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         ("setup", "scripts/setup.py"),
         ("demo", "-m demo"),
-        ("test", "-m pytest"),
+        ("test", "scripts/run_tests.py"),
         ("test-unit", "-m pytest tests/unit"),
         ("lint", "-m ruff check"),
         ("lint", "-m ruff format --check"),
