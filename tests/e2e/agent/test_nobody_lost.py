@@ -100,7 +100,6 @@ async def test_many_rooms_on_one_worker(
         assert set(speakers(tallyroom.transcript(job_id))) == {"alice"}
 
 
-@pytest.mark.crowd
 async def test_a_server_that_restarts_finds_everyone_still_heard(
     room_name: str, tmp_path: Path
 ) -> None:
@@ -134,7 +133,6 @@ async def test_a_server_that_restarts_finds_everyone_still_heard(
     )
 
 
-@pytest.mark.crowd
 @pytest.mark.timeout(360)
 async def test_a_network_that_is_gone_for_half_a_minute(room_name: str, tmp_path: Path) -> None:
     try:
