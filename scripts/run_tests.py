@@ -23,7 +23,7 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_MEETINGS = ("-n", "2", "-m", "not unit and not crowd")
+_MEETINGS = ("-n", "2", "--dist", "worksteal", "-m", "not unit and not crowd")
 _BESIDE = ("-m", "unit")
 _CROWD = ("-m", "crowd")
 

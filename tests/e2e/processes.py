@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
-from metering.journal import SUFFIX
+from metering.journal import SUFFIX, try_lock
+from tests.waiting import until
 
 
 def job_process(data: Path) -> int:
     """The process that holds the running job's journal open."""
-    (journal,) = (data / "journals").glob(f"*{SUFFIX}")
+    journal = _journal(data)
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
@@ -20,3 +23,29 @@ def job_process(data: Path) -> int:
             if str(journal) in held:
                 return int(process.name)
     raise AssertionError("nobody holds the journal")
+
+
+async def kill_job(data: Path) -> datetime:
+    """Kill the running job's process; returns when that was, once its journal is free.
+
+    On a busy machine a killed process takes a moment to die, and holds its files until then.
+    """
+    journal = _journal(data)
+    os.kill(job_process(data), signal.SIGKILL)
+    killed_at = datetime.now(UTC)
+    await until(lambda: is_free(journal))
+    return killed_at
+
+
+def is_free(journal: Path) -> bool:
+    """Whether nobody holds it."""
+    lock = try_lock(journal)
+    if lock is None:
+        return not journal.exists()
+    lock.close()
+    return True
+
+
+def _journal(data: Path) -> Path:
+    (journal,) = (data / "journals").glob(f"*{SUFFIX}")
+    return journal

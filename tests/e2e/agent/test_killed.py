@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from agent.transcript import read_transcript
@@ -13,7 +11,7 @@ from demo.server import LocalServer
 from demo.speaker import Speaker
 from metering.journal import HEARTBEAT_SECONDS
 from tests.e2e.agent.conftest import Tallyroom, own_worker
-from tests.e2e.processes import job_process
+from tests.e2e.processes import kill_job
 from tests.waiting import until
 
 # The heartbeat that never came, and a busy machine's delay in noticing anything.
@@ -34,8 +32,7 @@ async def test_a_killed_job_is_settled_by_its_worker_as_recovered(
             # Caption and disk do not wait for each other.
             written = data / "transcripts" / job_id / "segments.jsonl"
             await until(lambda: written.read_text("utf-8").endswith("\n"))
-            os.kill(job_process(data), signal.SIGKILL)
-            killed_at = datetime.now(UTC)
+            killed_at = await kill_job(data)
             recovered = await tallyroom.run("recover", "--json")
         assert [record["job_id"] for record in recovered.json] == [job_id]
         record = (await tallyroom.run("show", job_id, "--json")).json

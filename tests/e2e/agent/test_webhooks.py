@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 from demo.server import LocalServer
 from demo.speaker import Speaker
 from tests.e2e.agent.conftest import Tallyroom, own_worker
-from tests.e2e.processes import job_process
+from tests.e2e.processes import kill_job
 from tests.providers.webhooks import SECRET, Trouble, WebhookReceiver
 
 
@@ -72,18 +69,11 @@ async def test_of_a_killed_job_the_end_and_the_cost_are_told_by_the_sweeper(
             async with Speaker(livekit_server, room_name, "alice"):
                 job_id = await tallyroom.dispatch(room_name)
                 await receiver.until(1)
-                os.kill(job_process(data), signal.SIGKILL)
-                (settled,) = await settle(tallyroom)
+                await kill_job(data)
+                (settled,) = (await tallyroom.run("recover", "--json")).json
                 await receiver.until(3)
         assert settled["job_id"] == job_id
     assert receiver.types == ["meeting.started", "meeting.ended", "meeting.cost"]
     _, ended, cost = (one.event["data"] for one in receiver.taken)
     assert (ended["job_id"], cost["job_id"], cost["status"]) == (job_id, job_id, "recovered")
     assert ended["ended_at"] == cost["ended_at"]
-
-
-async def settle(tallyroom: Tallyroom) -> list[dict[str, str]]:
-    """Once the killed process has let its journal go."""
-    while not (settled := (await tallyroom.run("recover", "--json")).json):
-        pass
-    return list(settled)

@@ -13,7 +13,7 @@ from livekit import api
 from demo.server import LocalServer
 from demo.worker_process import WorkerProcess
 from metering.errors import MeteringError
-from metering.journal import SUFFIX, read_entries, try_lock
+from metering.journal import SUFFIX, read_entries
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
 from metering.record import CostRecord
@@ -21,6 +21,7 @@ from metering.run import RunInfo
 from metering.settings import Hosting, MeterSettings
 from metering.sweeping import sweep
 from metering.upkeep.verify import verify
+from tests.e2e.processes import is_free
 from tests.waiting import until
 
 T = TypeVar("T")
@@ -106,17 +107,6 @@ class Metered(Jobs):
 
     async def end_room(self, room: str) -> None:
         await self.livekit.room.delete_room(api.DeleteRoomRequest(room=room))
-
-
-def is_free(journal: Path) -> bool:
-    """Whether the process that wrote it has gone."""
-    try:
-        lock = try_lock(journal)
-    except MeteringError:  # Retired meanwhile.
-        return True
-    if lock:
-        lock.close()
-    return lock is not None
 
 
 def seconds_of(record: CostRecord, meter: str) -> float:

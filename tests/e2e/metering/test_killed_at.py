@@ -8,7 +8,6 @@ import random
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from metering.journal import HEARTBEAT_SECONDS
 from metering.line import Turn
 from metering.settings import MeterSettings
 from tests.e2e.metering.metered import Metered, metered, seconds_of
-from tests.e2e.processes import job_process
+from tests.e2e.processes import kill_job
 
 RECOVERED = ("before it has joined", "entrypoint cancelled", "session end", "shutdown callbacks")
 EITHER = ("end is not flushed",)
@@ -99,10 +98,7 @@ async def test_at_random_instants(
                 await on.until_beating(job_id, beats=0)
                 # Any instant: there is no event to wait for.
                 await asyncio.sleep(rng.uniform(0, 3))
-                process = job_process(tmp_path)
-                os.kill(process, signal.SIGKILL)
-                killed_at = datetime.now(UTC)
-                await on.until_over(job_id)
+                killed_at = await kill_job(tmp_path)
             record = await on.record(job_id)
             assert record.status == "recovered"
             (session,) = [item for item in record.usage if item.meter == "agent_session"]

@@ -24,7 +24,8 @@ from demo.server import LocalServer
 from demo.tied import tied_to_parent
 from metering.journal import SUFFIX
 from metering.settings import Hosting, MeterSettings
-from tests.e2e.metering.metered import AGENT, AGENT_NAME, Jobs, is_free, job_of
+from tests.e2e.metering.metered import AGENT, AGENT_NAME, Jobs, job_of
+from tests.e2e.processes import is_free
 from tests.waiting import until
 
 
