@@ -66,6 +66,9 @@ def test_it_fails_where_one_part_does_and_says_which(project: Path, part: str) -
 def test_what_is_asked_for_may_be_of_one_part(project: Path) -> None:
     assert run(project, "test_crowd.py").returncode == 0
     assert ran(project) == ["crowd"]
+
+
+def test_to_have_asked_for_no_test_at_all_is_told(project: Path) -> None:
     assert run(project, "-k", "nothing").returncode == 5
 
 
