@@ -9,6 +9,7 @@ with the machine to itself.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -23,9 +24,10 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 
-_MEETINGS = ("-n", "2", "--dist", "worksteal", "-m", "not unit and not crowd")
-_BESIDE = ("-m", "unit")
-_CROWD = ("-m", "crowd")
+_MEETINGS = "not unit and not crowd"
+_TWO_AT_A_TIME = ("-n", "2", "--dist", "worksteal")
+_BESIDE = "unit"
+_CROWD = "crowd"
 
 _STANDS_BACK = 5
 _NONE_SELECTED = 5
@@ -34,20 +36,27 @@ _NONE_SELECTED = 5
 def run(arguments: Sequence[str], *, root: Path = ROOT) -> int:
     """Pytest's exit code: of the first part that failed; 5 where no part had a test."""
     with tempfile.TemporaryFile() as said:
-        with _standing_back(_pytest(*_BESIDE, *arguments), root, said) as beside:
-            meetings = subprocess.run(_pytest(*_MEETINGS, *arguments), cwd=root, check=False)
+        with _standing_back(_pytest(_BESIDE, arguments), root, said) as beside:
+            meetings = subprocess.run(
+                _pytest(_MEETINGS, [*_TWO_AT_A_TIME, *arguments]), cwd=root, check=False
+            )
             codes = [meetings.returncode, beside.wait()]
         said.seek(0)
         shutil.copyfileobj(said, sys.stdout.buffer)
         sys.stdout.flush()
     if not _failed(codes):
-        crowd = subprocess.run(_pytest(*_CROWD, *arguments), cwd=root, check=False)
+        crowd = subprocess.run(_pytest(_CROWD, arguments), cwd=root, check=False)
         codes.append(crowd.returncode)
     return next(iter(_failed(codes)), min(codes))
 
 
-def _pytest(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", *arguments]
+def _pytest(part: str, arguments: Sequence[str]) -> list[str]:
+    """What has one part run, of it what the arguments mark: pytest takes the last `-m` alone."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-m", dest="marked")
+    asked, others = parser.parse_known_args(arguments)
+    marked = f"({part}) and ({asked.marked})" if asked.marked else part
+    return [sys.executable, "-m", "pytest", "-m", marked, *others]
 
 
 def _failed(codes: Sequence[int]) -> list[int]:

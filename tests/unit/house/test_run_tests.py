@@ -68,6 +68,12 @@ def test_what_is_asked_for_may_be_of_one_part(project: Path) -> None:
     assert ran(project) == ["crowd"]
 
 
+def test_what_is_marked_is_run_in_its_own_part(project: Path) -> None:
+    answer = run(project, "-m", "crowd or e2e", "test_crowd.py", "test_unit.py")
+    assert (answer.returncode, ran(project)) == (0, ["crowd"])
+    assert answer.stdout.count("1 passed") == 1
+
+
 def test_to_have_asked_for_no_test_at_all_is_told(project: Path) -> None:
     assert run(project, "-k", "nothing").returncode == 5
 
