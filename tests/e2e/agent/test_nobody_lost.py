@@ -35,7 +35,7 @@ def deepgram_settings(deepgram: EndpointingDeepgramServer) -> dict[str, str]:
 
 
 @pytest.mark.crowd
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 async def test_fifty_people_in_one_room(
     livekit_server: LocalServer, room_name: str, tmp_path: Path
 ) -> None:
