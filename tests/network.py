@@ -18,9 +18,11 @@ class NoNetwork(Exception):
 class OwnNetwork:
     """A network namespace with one cable to the host; `enter` is what a command is run through."""
 
-    def __init__(self, name: str, subnet: str) -> None:
-        self._name = name
-        self._cable = f"{name}h"
+    def __init__(self, number: str, subnet: str) -> None:
+        self._name = f"tr{number}"
+        # WebRTC takes no path through an interface of such a name, which VMware gives to its own.
+        # Else whoever is in another meeting just then could be on this cable, and go with it.
+        self._cable = f"vnic{number}"
         self.host = f"{subnet}.1"
         self._inside = f"{subnet}.2"
 
@@ -66,7 +68,7 @@ def own_network() -> Iterator[OwnNetwork]:
     if shutil.which("ip") is None or os.geteuid() != 0:
         raise NoNetwork("a network of its own needs iproute2 and root")
     number = secrets.randbelow(200) + 20
-    network = OwnNetwork(f"tr{secrets.token_hex(3)}", f"10.213.{number}")
+    network = OwnNetwork(secrets.token_hex(3), f"10.213.{number}")
     try:
         network._make()
     except subprocess.CalledProcessError as error:
