@@ -2,7 +2,7 @@
 
 The SDK mends a connection by itself, and nearly always can. Where it cannot, or does not, nobody
 is told. So whenever the connection is away, and when everybody has gone, the server is asked
-whether people are there.
+whether people are there. What it has not heard until then is known by what has come.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from livekit import rtc
+
+from .arrivals import Arrivals
 
 logger = logging.getLogger("tallyroom.agent")
 
@@ -63,13 +65,15 @@ class Connection:
         self._on_back = on_back
         self._on_gap = on_gap
         self._on_given_up = on_given_up
-        self._away_since: float | None = None
+        self._is_away = False
+        self._unheard_since: float | None = None
         self._back_at: float | None = None
         self._left = asyncio.Event()
         self._left_because: int | None = None
         self._was_unsettled: bool | None = None
         self._doubting: asyncio.Task[None] | None = None
         self._is_given_up = False
+        self._arrivals = Arrivals(room, now=now, on_look=self._on_look)
         room.on("reconnecting", self._on_reconnecting)
         room.on("reconnected", self._on_reconnected)
         room.on("disconnected", self._on_disconnected)
@@ -77,7 +81,7 @@ class Connection:
     @property
     def is_away(self) -> bool:
         """Whether it is being mended."""
-        return self._away_since is not None
+        return self._is_away
 
     @property
     def is_lost(self) -> bool:
@@ -93,6 +97,10 @@ class Connection:
         if self.is_away:
             return True
         return self._back_at is not None and self._now() - self._back_at < CUT_OFF_SECONDS
+
+    def watch(self) -> None:
+        """The room is joined: see from now on whether anything comes."""
+        self._arrivals.watch()
 
     async def until_disconnected(self, seconds: float) -> None:
         """Return once the SDK has said that the room is left, or after so long."""
@@ -120,6 +128,7 @@ class Connection:
     def close(self) -> None:
         """Nothing more is heard; what has not come back until now is a gap until now."""
         self.end()
+        self._arrivals.close()
         self._close_gap()
 
     async def _give_up(self, until_given_up: UntilGivenUp) -> None:
@@ -139,15 +148,22 @@ class Connection:
             self._doubting.cancel()
             self._doubting = None
 
+    def _on_look(self, stopped_at: float | None) -> None:
+        if stopped_at is not None:
+            self._unheard_from(stopped_at)
+        elif not self._is_away:
+            self._close_gap()
+
     def _on_reconnecting(self) -> None:
-        if self._away_since is None and self._was_unsettled is None:
-            self._away_since = self._now()
+        if not self._is_away and self._was_unsettled is None:
+            self._is_away = True
+            self._unheard_from(self._now())
             self.doubt()
 
     def _on_reconnected(self) -> None:
         if self._was_unsettled is not None:
             return
-        was_away = self.is_away
+        was_away, self._is_away = self._is_away, False
         self._close_gap()
         self._stop_doubting()
         self._back_at = self._now()
@@ -155,10 +171,17 @@ class Connection:
             self._on_back()
 
     def _on_disconnected(self, reason: int) -> None:
+        # Of a room that is left nothing comes, and nothing is missed.
+        self._arrivals.close()
         self._left_because = reason
         self._left.set()
 
+    def _unheard_from(self, at: float) -> None:
+        """Nothing is heard since then, but what is in a gap already."""
+        at = max(at, self._back_at or 0.0)
+        self._unheard_since = at if self._unheard_since is None else min(at, self._unheard_since)
+
     def _close_gap(self) -> None:
-        since, self._away_since = self._away_since, None
+        since, self._unheard_since = self._unheard_since, None
         if since is not None and self._now() - since >= AWAY_SECONDS:
             self._on_gap(since, self._now())

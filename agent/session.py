@@ -109,6 +109,7 @@ class TranscriptionSession:
         await self._ctx.connect(auto_subscribe=AutoSubscribe.AUDIO_ONLY)
         self._appearing = asyncio.create_task(appear(room), name="tallyroom-appear")
         self._began = time.monotonic()
+        self._connection.watch()
         meeting = self._meeting()
         self._transcript = self._open_transcript(meeting)
         if self._transcript:

@@ -7,16 +7,33 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
+import pytest_asyncio
 from livekit import rtc
 
+from agent import arrivals
 from agent.connection import AWAY_SECONDS, CUT_OFF_SECONDS, Connection
+
+from .arriving import pair, report
+
+
+class Room(rtc.EventEmitter[str]):
+    """Says of its connection what it is told to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.says: asyncio.Queue[rtc.RtcStats] = asyncio.Queue()
+        self.is_asked = asyncio.Event()
+
+    async def get_rtc_stats(self) -> rtc.RtcStats:
+        self.is_asked.set()
+        return await self.says.get()
 
 
 class Job:
     """A connection with a clock that is set by hand, and what it has told."""
 
     def __init__(self) -> None:
-        self.room = rtc.EventEmitter[str]()
+        self.room = Room()
         self.time = 0.0
         self.gaps: list[tuple[float, float]] = []
         self.came_back = 0
@@ -29,7 +46,7 @@ class Job:
             now=lambda: self.time,
             until_given_up=self._until_given_up,
             on_back=self._back,
-            on_gap=lambda start, end: self.gaps.append((start, end)),
+            on_gap=lambda start, end: self.gaps.append((round(start, 3), round(end, 3))),
             on_given_up=self._give_up,
         )
 
@@ -38,6 +55,15 @@ class Job:
         await self.people_are_there.wait()
         if self.trouble:
             raise self.trouble
+
+    async def look(self, at: float, *, packet_at: float) -> None:
+        """Its newest packet is of then; returns once that is seen."""
+        await self.room.is_asked.wait()
+        self.time = at
+        self.room.is_asked.clear()
+        path = pair(at, packet_at=packet_at, packets=round(packet_at * 50) + 1, answers=0)
+        self.room.says.put_nowait(report(path))
+        await self.room.is_asked.wait()
 
     def _back(self) -> None:
         self.came_back += 1
@@ -60,6 +86,15 @@ def job() -> Iterator[Job]:
     job.connection.close()
 
 
+@pytest_asyncio.fixture
+async def watched(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A job that looks all the time at what comes."""
+    monkeypatch.setattr(arrivals, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(arrivals, "_STOPPED_LOOK_SECONDS", 0.0)
+    job.connection.watch()
+    return job
+
+
 async def test_time_away_is_a_gap_unless_it_was_a_moment(job: Job) -> None:
     job.time = 10.0
     job.room.emit("reconnecting")
@@ -76,6 +111,72 @@ async def test_time_away_is_a_gap_unless_it_was_a_moment(job: Job) -> None:
     job.room.emit("reconnected")
     assert (job.gaps, job.came_back) == ([(20.0, 29.0)], 2)
     assert not job.connection.is_away
+
+
+async def test_a_gap_begins_with_what_has_come_last_and_not_when_it_is_noticed(
+    watched: Job,
+) -> None:
+    await watched.look(10.0, packet_at=10.0)
+    await watched.look(20.0, packet_at=12.0)
+    watched.time = 27.0
+    watched.room.emit("reconnecting")
+    watched.time = 42.0
+    watched.room.emit("reconnected")
+    assert watched.gaps == [(12.0, 42.0)]
+    await watched.look(44.0, packet_at=44.0)
+    assert len(watched.gaps) == 1
+
+
+async def test_a_connection_that_is_mended_sooner_than_it_is_found_lost_is_known_later(
+    watched: Job,
+) -> None:
+    await watched.look(10.0, packet_at=10.0)
+    watched.time = 13.0
+    watched.room.emit("reconnecting")
+    await watched.look(19.0, packet_at=11.0)
+    watched.time = 25.0
+    watched.room.emit("reconnected")
+    assert watched.gaps == [(11.0, 25.0)]
+
+
+async def test_a_loss_that_nobody_tells_of_is_a_gap(watched: Job) -> None:
+    await watched.look(10.0, packet_at=10.0)
+    await watched.look(19.0, packet_at=11.0)
+    assert not watched.connection.is_away
+    await watched.look(20.0, packet_at=19.9)
+    assert watched.gaps == [(11.0, 20.0)]
+    await watched.look(22.0, packet_at=21.9)
+    assert (len(watched.gaps), watched.asked, watched.came_back) == (1, 0, 0)
+
+
+async def test_a_connection_that_is_back_and_brings_nothing_goes_on_to_be_a_gap(
+    watched: Job,
+) -> None:
+    await watched.look(10.0, packet_at=10.0)
+    await watched.look(20.0, packet_at=10.0)
+    watched.room.emit("reconnecting")
+    watched.time = 21.0
+    watched.room.emit("reconnected")
+    await watched.look(29.0, packet_at=10.0)
+    await watched.look(30.0, packet_at=30.0)
+    assert watched.gaps == [(10.0, 21.0), (21.0, 30.0)]
+
+
+async def test_of_a_room_that_is_left_nothing_is_missed(watched: Job) -> None:
+    await watched.look(10.0, packet_at=10.0)
+    watched.room.emit("disconnected", rtc.DisconnectReason.ROOM_CLOSED)
+    watched.time = 60.0
+    watched.connection.close()
+    assert watched.gaps == []
+
+
+async def test_whoever_is_removed_after_a_loss_has_missed_that(watched: Job) -> None:
+    await watched.look(10.0, packet_at=10.0)
+    await watched.look(20.0, packet_at=11.0)
+    watched.room.emit("disconnected", rtc.DisconnectReason.PARTICIPANT_REMOVED)
+    watched.time = 21.0
+    watched.connection.close()
+    assert watched.gaps == [(11.0, 21.0)]
 
 
 async def test_a_job_that_ends_while_away_has_the_gap_until_then(job: Job) -> None:
