@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -94,10 +95,11 @@ async def test_a_muted_person_is_heard_again_and_a_second_track_too(
         first_sid, second_sid = alice.microphone.sid, second.sid
     await tallyroom.record(job_id)
     segments = tallyroom.transcript(job_id)["segments"]
-    assert [segment["track_id"] for segment in segments] == [first_sid, first_sid, second_sid]
-    before, after, _ = segments
+    assert list(dict.fromkeys(one["track_id"] for one in segments)) == [first_sid, second_sid]
+    on_first = [one for one in segments if one["track_id"] == first_sid]
     # The mute lies between them on the meeting's clock, though no audio of it was sent.
-    assert after["start"] - before["end"] > 2 * PAUSE
+    pauses = [after["start"] - before["end"] for before, after in pairwise(on_first)]
+    assert max(pauses) > 2 * PAUSE
 
 
 async def test_who_leaves_while_it_starts_is_no_trouble(
