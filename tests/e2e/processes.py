@@ -7,7 +7,8 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
-from metering.journal import SUFFIX, try_lock
+from metering.journal import SUFFIX
+from tests.journals import is_free
 from tests.waiting import until
 
 
@@ -35,15 +36,6 @@ async def kill_job(data: Path) -> datetime:
     killed_at = datetime.now(UTC)
     await until(lambda: is_free(journal))
     return killed_at
-
-
-def is_free(journal: Path) -> bool:
-    """Whether nobody holds it."""
-    lock = try_lock(journal)
-    if lock is None:
-        return not journal.exists()
-    lock.close()
-    return True
 
 
 def _journal(data: Path) -> Path:

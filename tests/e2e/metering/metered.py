@@ -21,7 +21,7 @@ from metering.run import RunInfo
 from metering.settings import Hosting, MeterSettings
 from metering.sweeping import sweep
 from metering.upkeep.verify import verify
-from tests.e2e.processes import is_free
+from tests.journals import is_free
 from tests.waiting import until
 
 T = TypeVar("T")

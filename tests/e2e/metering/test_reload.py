@@ -25,7 +25,7 @@ from demo.tied import tied_to_parent
 from metering.journal import SUFFIX
 from metering.settings import Hosting, MeterSettings
 from tests.e2e.metering.metered import AGENT, AGENT_NAME, Jobs, job_of
-from tests.e2e.processes import is_free
+from tests.journals import is_free
 from tests.waiting import until
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from metering import sweeping
 from metering.errors import JournalCorrupt, JournalError, LedgerError
 from metering.job_meter import record_declined
-from metering.journal import JournalWriter, try_lock
+from metering.journal import JournalWriter
 from metering.ledger.queries import cost_record, list_jobs
 from metering.ledger.store import Ledger
 from metering.line import Turn
@@ -23,6 +23,7 @@ from metering.run import AnyRun, Status
 from metering.settings import MeterSettings
 from metering.settle import rate_job, settle_run, settle_runs
 from metering.sweeping import running, settle_at_end, settle_journal, sweep
+from tests.journals import is_free
 from tests.unit.metering.samples import (
     beat,
     closing,
@@ -96,14 +97,6 @@ def everyone_waits(mine: MeterSettings, monkeypatch: pytest.MonkeyPatch) -> Turn
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     mine.journals_path.mkdir(parents=True)
     return Turn(mine.journals_path)
-
-
-def is_free(path: Path) -> bool:
-    lock = try_lock(path)
-    if lock is None:
-        return False
-    lock.close()
-    return True
 
 
 @contextlib.contextmanager
