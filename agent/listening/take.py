@@ -48,6 +48,7 @@ _EARLY_SECONDS = 2.0
 """A short word may be answered so long before the server says that its speaker is active."""
 
 _FLUSH = StreamTraits().ask
+_NO_WORDS = stt.SpeechEvent(type=stt.SpeechEventType.FINAL_TRANSCRIPT)
 
 Said = Callable[[stt.SpeechEvent, Timeline], Awaitable[None]]
 
@@ -336,6 +337,9 @@ class Take:
         if self._due_since is not None:
             self._due_since = self._answers.last_at if self._answers.is_begun else None
         await self._said(event, feed.timeline)
+        if traits.ends and event.type is stt.SpeechEventType.END_OF_SPEECH:
+            # Its words have come before: of what is shown still nothing comes.
+            await self._said(_NO_WORDS, feed.timeline)
 
     def _forget(self, said: stt.SpeechData, feed: Feed) -> None:
         """What is in words need not be kept."""

@@ -112,6 +112,9 @@ class ScriptedStream(stt.RecognizeStream):
     def hear_speech_begin(self) -> None:
         self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.START_OF_SPEECH))
 
+    def hear_speech_end(self) -> None:
+        self._event_ch.send_nowait(stt.SpeechEvent(type=stt.SpeechEventType.END_OF_SPEECH))
+
     def account(self) -> None:
         """What a plugin says of its own usage, whenever it likes."""
         self._event_ch.send_nowait(

@@ -8,6 +8,7 @@ import pytest
 
 from agent.listening import take as take_module
 from agent.listening.backlog import AudioAllowance
+from agent.listening.recognisers import StreamTraits
 from agent.listening.words import Interim
 from agent.segments import Gap, Segment
 from metering.meters.attribution import attribution
@@ -141,7 +142,7 @@ async def test_without_a_gate_speech_begins_when_the_stt_says_so(hear: Hear) -> 
     assert begun == ["speech"]
 
 
-@pytest.mark.parametrize("sign", ["an empty final", "the end"])
+@pytest.mark.parametrize("sign", ["an empty final", "the end of speech", "the end"])
 async def test_an_interim_that_nothing_comes_of_is_withdrawn(hear: Hear, sign: str) -> None:
     hearing = hear()
     stream = await hearing.engine.next_stream()
@@ -149,12 +150,28 @@ async def test_an_interim_that_nothing_comes_of_is_withdrawn(hear: Hear, sign: s
     shown = await hearing.interim()
     if sign == "the end":
         hearing.listener.end()
+    elif sign == "the end of speech":
+        stream.hear_speech_end()
     else:
         stream.say("", 0.0, 1.0)
     assert await hearing.interim() == Interim(shown.segment_id, "alice", "TR_alice", "")
-    if sign == "an empty final":
+    if sign != "the end":
         stream.say("Good morning.", 1.0, 2.0)
         assert (await hearing.segment()).segment_id != shown.segment_id
+        stream.hear_speech_end()
+        stream.say("Nice", final=False)
+        assert (await hearing.interim()).text == "Nice"
+    assert hearing.interims.empty()
+
+
+async def test_where_words_come_after_the_end_of_speech_they_are_waited_for(hear: Hear) -> None:
+    hearing = hear(traits=StreamTraits(ends=False))
+    stream = await hearing.engine.next_stream()
+    stream.say("good", final=False)
+    shown = await hearing.interim()
+    stream.hear_speech_end()
+    stream.say("Good morning.", 0.0, 1.0)
+    assert (await hearing.segment()).segment_id == shown.segment_id
     assert hearing.interims.empty()
 
 
