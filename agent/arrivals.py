@@ -56,8 +56,12 @@ class Arrivals:
 
     @property
     def stopped_at(self) -> float | None:
-        """When the last packet has come, where that is too long ago; None while they come."""
-        return self._last_at if self._looked_at - self._last_at >= STOPPED_SECONDS else None
+        """When the last packet has come, where that is too long ago; None while they come.
+
+        A connection that has never had anything to say of itself has stopped with nothing.
+        """
+        has_stopped = self._seen and self._looked_at - self._last_at >= STOPPED_SECONDS
+        return self._last_at if has_stopped else None
 
     def watch(self) -> None:
         """Look now and then."""
@@ -69,25 +73,26 @@ class Arrivals:
         if self._watching:
             self._watching.cancel()
 
-    def see(self, traffic: Traffic | None) -> None:
+    def see(self, came: Traffic | None) -> None:
         """What has come until now; None where the connection has nothing to say of itself."""
         at = self._now()
-        if traffic and self._is_newer(traffic):
+        if came and self._is_newer(came):
             # An answer came somewhen since the last look, of a packet it is known.
-            self._last_at = max(self._looked_at, at - traffic.age)
-        self._seen = traffic or self._seen
+            self._last_at = max(self._looked_at, at - came.age)
+        self._seen = came or self._seen
         self._looked_at = at
 
-    def _is_newer(self, traffic: Traffic) -> bool:
+    def _is_newer(self, came: Traffic) -> bool:
         return (
             self._seen is None
-            or traffic.newest > self._seen.newest
-            or traffic.answers > self._seen.answers
+            or came.newest > self._seen.newest
+            or came.answers > self._seen.answers
         )
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(_STOPPED_LOOK_SECONDS if self.stopped_at else LOOK_SECONDS)
+            has_stopped = self.stopped_at is not None
+            await asyncio.sleep(_STOPPED_LOOK_SECONDS if has_stopped else LOOK_SECONDS)
             self.see(await self._look())
             self._on_look(self.stopped_at)
 

@@ -79,6 +79,12 @@ def test_a_path_that_is_taken_down_is_nothing_new(look: Look) -> None:
     assert look.arrivals.stopped_at == 2.0
 
 
+def test_a_connection_that_has_never_said_anything_of_itself_has_not_stopped(look: Look) -> None:
+    look.time = 10 * STOPPED_SECONDS
+    look.arrivals.see(None)
+    assert look.arrivals.stopped_at is None
+
+
 def test_an_answer_on_a_path_that_takes_no_audio_says_nothing() -> None:
     other = pair(9.0, packet_at=0.0, packets=0, answers=50)
     assert traffic([other]) is None
