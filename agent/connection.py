@@ -2,7 +2,7 @@
 
 The SDK mends a connection by itself, and nearly always can. Where it cannot, or does not, nobody
 is told. So whenever the connection is away, and when everybody has gone, the server is asked
-whether people are there. What it has not heard until then is known by what has come.
+whether people are there. What was not heard is known by what has come.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ logger = logging.getLogger("tallyroom.agent")
 
 AWAY_SECONDS = 2.0
 """A connection that is back within a moment loses no audio: it was on its way."""
+SILENT_SECONDS = 6.0
+"""Nothing comes for so long only where the network is gone: STUN is answered every 2.5 s."""
 CUT_OFF_SECONDS = 20.0
 """The server ends the job of an agent that it has lost when it can tell its worker again."""
 
@@ -65,15 +67,15 @@ class Connection:
         self._on_back = on_back
         self._on_gap = on_gap
         self._on_given_up = on_given_up
-        self._is_away = False
-        self._unheard_since: float | None = None
+        self._away_since: float | None = None
         self._back_at: float | None = None
         self._left = asyncio.Event()
         self._left_because: int | None = None
         self._was_unsettled: bool | None = None
         self._doubting: asyncio.Task[None] | None = None
         self._is_given_up = False
-        self._arrivals = Arrivals(room, now=now, on_look=self._on_look)
+        self._is_closed = False
+        self._arrivals = Arrivals(room, now=now, on_quiet=self._on_quiet)
         room.on("reconnecting", self._on_reconnecting)
         room.on("reconnected", self._on_reconnected)
         room.on("disconnected", self._on_disconnected)
@@ -81,7 +83,7 @@ class Connection:
     @property
     def is_away(self) -> bool:
         """Whether it is being mended."""
-        return self._is_away
+        return self._away_since is not None
 
     @property
     def is_lost(self) -> bool:
@@ -99,7 +101,7 @@ class Connection:
         return self._back_at is not None and self._now() - self._back_at < CUT_OFF_SECONDS
 
     def watch(self) -> None:
-        """The room is joined: see from now on whether anything comes."""
+        """The room is joined: see from now on what comes."""
         self._arrivals.watch()
 
     async def until_disconnected(self, seconds: float) -> None:
@@ -126,9 +128,8 @@ class Connection:
         self._stop_doubting()
 
     def close(self) -> None:
-        """Nothing more is heard; what has not come back until now is a gap until now."""
+        """Nothing more is heard; what has not come until now is a gap until now."""
         self.end()
-        self._arrivals.close()
         self._close_gap()
 
     async def _give_up(self, until_given_up: UntilGivenUp) -> None:
@@ -148,40 +149,47 @@ class Connection:
             self._doubting.cancel()
             self._doubting = None
 
-    def _on_look(self, stopped_at: float | None) -> None:
-        if stopped_at is not None:
-            self._unheard_from(stopped_at)
-        elif not self._is_away:
-            self._close_gap()
-
     def _on_reconnecting(self) -> None:
-        if not self._is_away and self._was_unsettled is None:
-            self._is_away = True
-            self._unheard_from(self._now())
+        if self._away_since is None and self._was_unsettled is None:
+            self._away_since = self._now()
+            self._arrivals.look()
             self.doubt()
 
     def _on_reconnected(self) -> None:
+        self._arrivals.look()
         if self._was_unsettled is not None:
             return
-        was_away, self._is_away = self._is_away, False
-        self._close_gap()
+        away_since, self._away_since = self._away_since, None
         self._stop_doubting()
         self._back_at = self._now()
-        if was_away:
+        if away_since is not None:
+            if self._arrivals.last_at is None:
+                self._tell_gap(away_since, self._back_at, AWAY_SECONDS)
             self._on_back()
 
     def _on_disconnected(self, reason: int) -> None:
-        # Of a room that is left nothing comes, and nothing is missed.
-        self._arrivals.close()
         self._left_because = reason
+        if reason in _ENDED:
+            self._close_gap()
         self._left.set()
 
-    def _unheard_from(self, at: float) -> None:
-        """Nothing is heard since then, but what is in a gap already."""
-        at = max(at, self._back_at or 0.0)
-        self._unheard_since = at if self._unheard_since is None else min(at, self._unheard_since)
+    def _on_quiet(self, since: float, until: float) -> None:
+        was_away = self.is_away or (self._back_at is not None and self._back_at >= since)
+        self._tell_gap(since, until, AWAY_SECONDS if was_away else SILENT_SECONDS)
 
     def _close_gap(self) -> None:
-        since, self._unheard_since = self._unheard_since, None
-        if since is not None and self._now() - since >= AWAY_SECONDS:
-            self._on_gap(since, self._now())
+        """Of what has not come until now nobody knows when it would have."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._arrivals.close()
+        last_at = self._arrivals.last_at
+        if self._away_since is not None:
+            since = self._away_since if last_at is None else last_at
+            self._tell_gap(since, self._now(), AWAY_SECONDS)
+        elif last_at is not None:
+            self._on_quiet(last_at, self._arrivals.looked_at)
+
+    def _tell_gap(self, since: float, until: float, at_least: float) -> None:
+        if until - since >= at_least:
+            self._on_gap(since, until)

@@ -18,11 +18,11 @@ class NoNetwork(Exception):
 class OwnNetwork:
     """A network namespace with one cable to the host; `enter` is what a command is run through."""
 
-    def __init__(self, number: str, subnet: str) -> None:
-        self._name = f"tr{number}"
+    def __init__(self, mark: str, subnet: str) -> None:
+        self._name = f"tr{mark}"
         # WebRTC takes no path through an interface of such a name, which VMware gives to its own.
         # Else whoever is in another meeting just then could be on this cable, and go with it.
-        self._cable = f"vnic{number}"
+        self._cable = f"vnic{mark}"
         self.host = f"{subnet}.1"
         self._inside = f"{subnet}.2"
 

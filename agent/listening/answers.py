@@ -44,6 +44,8 @@ class Answers:
             self.is_begun = True
         elif event.type in (_NOTHING_BEGUN if ends else _TRANSCRIBED):
             self.is_begun = False
+        if ends and event.type is stt.SpeechEventType.END_OF_SPEECH:
+            self.is_shown = False
         if has_words:
             self.has_words = True
             self.is_shown = True

@@ -26,7 +26,7 @@ TALKING_AT_ONCE = 5
 ROOMS = 6
 GONE_SECONDS = 30.0
 SHORTLY_GONE_SECONDS = 8.0
-OFF_THE_CABLE = timedelta(seconds=3)
+ON_THE_CABLE_AGAIN = timedelta(seconds=2)
 PAUSE = 1.5
 
 
@@ -186,8 +186,7 @@ async def test_a_network_that_is_gone_for_so_short_that_nobody_is_told(
 ) -> None:
     async with _meeting_by_cable(room_name, tmp_path) as (cable, tallyroom, alice, job_id):
         cut_at = await _without_network(cable, alice, SHORTLY_GONE_SECONDS)
-        # It is looked at every half a second while nothing comes.
-        await alice.silence(PAUSE)
+        # The last look that saw nothing may be a second old.
         await alice.say("austen_0920")
         await alice.silence(PAUSE)
         await alice.wait_for_final(2)
@@ -197,9 +196,11 @@ async def test_a_network_that_is_gone_for_so_short_that_nobody_is_told(
     (gap,) = transcript["gaps"]
     gone, back = when(transcript, gap)
     assert abs(gone - cut_at) < timedelta(seconds=1)
-    assert timedelta(0) < back - cut_at - timedelta(seconds=SHORTLY_GONE_SECONDS) < OFF_THE_CABLE
-    _, after = transcript["segments"]
-    assert after["start"] > gap["end"]
+    mended_at = cut_at + timedelta(seconds=SHORTLY_GONE_SECONDS)
+    assert abs(back - mended_at) < ON_THE_CABLE_AGAIN
+    before, *_, after = transcript["segments"]
+    assert before["end"] < gap["start"]
+    assert gap["end"] < after["end"]
 
 
 @pytest.mark.timeout(360)
@@ -225,7 +226,7 @@ async def test_a_network_that_is_gone_for_half_a_minute(room_name: str, tmp_path
     assert (gap["speaker"], gap["track_id"]) == ("", "")
     gone, back = when(transcripts[0], gap)
     assert abs(gone - cut_at) < timedelta(seconds=1)
-    assert GONE_SECONDS < gap["end"] - gap["start"] < GONE_SECONDS + 30
+    assert GONE_SECONDS - 2 < gap["end"] - gap["start"] < GONE_SECONDS + 30
     heard = [
         (one, *when(transcript, one))
         for transcript in transcripts

@@ -1,4 +1,4 @@
-"""Since when nothing has come, by what a connection says of itself."""
+"""When something has come, by what a connection says of itself."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ import pytest
 from livekit import rtc
 
 from agent import arrivals
-from agent.arrivals import LOOK_SECONDS, STOPPED_SECONDS, Arrivals, traffic
+from agent.arrivals import LOOK_SECONDS, QUIET_LOOK_SECONDS, Arrivals, traffic
 
-from .arriving import pair, report
+from .arriving import TalkingRoom, pair, report
 
 
 class Look:
-    """Arrivals whose clock is set by hand, and which is told what has come."""
+    """Arrivals with a clock that is set by hand, and what they have told."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: TalkingRoom | None = None) -> None:
         self.time = 0.0
+        self.quiet: list[tuple[float, float]] = []
         self.arrivals = Arrivals(
-            cast(rtc.Room, None), now=lambda: self.time, on_look=lambda stopped_at: None
+            cast(rtc.Room, room),
+            now=lambda: self.time,
+            on_quiet=lambda since, until: self.quiet.append((round(since, 3), round(until, 3))),
         )
 
-    def at(self, time: float, *, packet_at: float, answers: int, packets: int = 9) -> float | None:
+    def at(self, time: float, *, packet_at: float | None, answers: int = 0) -> float:
+        """Look then; returns when the newest has come."""
         self.time = time
-        path = pair(time, packet_at=packet_at, packets=packets, answers=answers)
-        self.arrivals.see(traffic([path]))
-        return self.arrivals.stopped_at
+        self.arrivals.see(traffic([pair(time, packet_at=packet_at, answers=answers)]))
+        assert self.arrivals.last_at is not None
+        return round(self.arrivals.last_at, 3)
 
 
 @pytest.fixture
@@ -35,100 +39,128 @@ def look() -> Look:
     return Look()
 
 
-def test_what_comes_has_not_stopped(look: Look) -> None:
+def test_what_comes_all_the_time_is_never_quiet(look: Look) -> None:
     for number in range(10):
         time = number * LOOK_SECONDS
-        assert look.at(time, packet_at=time - 0.02, answers=0) is None
+        assert look.at(time, packet_at=time - 0.02 * bool(number)) == pytest.approx(time, abs=0.03)
+    assert look.quiet == []
 
 
-def test_it_has_stopped_with_its_last_packet(look: Look) -> None:
-    stopped = [
-        look.at(time, packet_at=min(time, 5.5), answers=2) for time in (4, 6, 8, 10, 11.5, 12, 14)
-    ]
-    assert stopped == [None] * 4 + [pytest.approx(5.5)] * 3
+def test_it_was_quiet_from_the_last_packet_to_the_last_look_that_saw_none(look: Look) -> None:
+    look.at(4, packet_at=4)
+    assert [look.at(time, packet_at=5.5) for time in (6, 8, 9, 10, 11)] == [5.5] * 5
+    assert look.quiet == []
+    assert look.at(12, packet_at=11.9) == 11.9
+    assert look.quiet == [(5.5, 11.0)]
 
 
-def test_where_everybody_is_muted_answers_come(look: Look) -> None:
-    for number in range(30):
-        time = number * LOOK_SECONDS
-        assert look.at(time, packet_at=1.0, answers=int(time / 2.5)) is None
-
-
-def test_there_it_has_stopped_since_the_look_before_the_last_answer(look: Look) -> None:
+def test_of_an_answer_it_is_known_that_it_came_after_the_last_look(look: Look) -> None:
     for time in (2, 4, 6):
-        look.at(time, packet_at=1.0, answers=time)
-    stopped = [look.at(time, packet_at=1.0, answers=6) for time in (8, 10, 12)]
-    assert stopped == [None, 4.0, 4.0]
+        last_at = look.at(time, packet_at=1.0, answers=time)
+    assert last_at == 4.0
+    assert [look.at(time, packet_at=1.0, answers=6) for time in (7, 8, 9)] == [4.0] * 3
 
 
-def test_it_comes_again(look: Look) -> None:
-    look.at(2, packet_at=2, answers=1)
-    assert look.at(12, packet_at=2, answers=1) is not None
-    assert look.at(13, packet_at=12.9, answers=1) is None
+def test_where_everybody_is_muted_it_is_never_quiet_for_longer_than_answers_take(
+    look: Look,
+) -> None:
+    for number in range(60):
+        time = number * QUIET_LOOK_SECONDS
+        look.at(time, packet_at=1.0, answers=int(time / 2.5))
+    assert look.quiet
+    assert all(until - since <= 3.0 for since, until in look.quiet)
 
 
 def test_counters_that_begin_again_are_something_new(look: Look) -> None:
-    look.at(2, packet_at=2, answers=100, packets=1000)
-    assert look.at(20, packet_at=19.9, answers=1, packets=3) is None
-
-
-def test_a_path_that_is_taken_down_is_nothing_new(look: Look) -> None:
     look.at(2, packet_at=2, answers=100)
-    look.time = 2 + STOPPED_SECONDS
-    look.arrivals.see(None)
-    assert look.arrivals.stopped_at == 2.0
+    assert look.at(20, packet_at=19.9, answers=1) == 19.9
 
 
-def test_a_connection_that_has_never_said_anything_of_itself_has_not_stopped(look: Look) -> None:
-    look.time = 10 * STOPPED_SECONDS
+def test_a_path_that_is_taken_down_is_nothing_new_nor_when_it_is_seen_again(look: Look) -> None:
+    look.at(2, packet_at=2, answers=100)
+    look.time = 9.0
     look.arrivals.see(None)
-    assert look.arrivals.stopped_at is None
+    assert look.at(10, packet_at=2.5, answers=100) == 2.5
+    assert look.arrivals.looked_at == 10
+
+
+def test_a_look_that_was_late_is_not_quiet(look: Look) -> None:
+    look.at(2, packet_at=2)
+    look.at(22, packet_at=22)
+    assert look.quiet == []
 
 
 def test_an_answer_on_a_path_that_takes_no_audio_says_nothing() -> None:
-    other = pair(9.0, packet_at=0.0, packets=0, answers=50)
+    other = pair(9.0, packet_at=None, answers=50, nominated=False)
     assert traffic([other]) is None
-    assert traffic([other, pair(9.0, packet_at=8.0, packets=5, answers=3)]) == (
-        pytest.approx(traffic([pair(9.0, packet_at=8.0, packets=5, answers=3)]))
-    )
+    path = pair(9.0, packet_at=8.0, answers=3)
+    assert traffic([other, path]) == traffic([path])
 
 
-def test_a_look_that_was_late_is_not_a_loss(look: Look) -> None:
-    look.at(2, packet_at=2, answers=1)
-    assert look.at(2 + 10 * LOOK_SECONDS, packet_at=2 + 10 * LOOK_SECONDS, answers=9) is None
+def test_a_path_that_is_chosen_counts_before_its_first_packet(look: Look) -> None:
+    look.at(2, packet_at=2, answers=9)
+    look.at(4, packet_at=None, answers=1)
+    assert look.at(6, packet_at=None, answers=2) == 4.0
 
 
-class Room:
-    """Says what it is told to say, in order."""
-
-    def __init__(self) -> None:
-        self.says: asyncio.Queue[rtc.RtcStats | Exception] = asyncio.Queue()
-
-    async def get_rtc_stats(self) -> rtc.RtcStats:
-        said = await self.says.get()
-        if isinstance(said, Exception):
-            raise said
-        return said
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look follows the other."""
+    monkeypatch.setattr(arrivals, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(arrivals, "QUIET_LOOK_SECONDS", 0.0)
 
 
-async def test_a_connection_that_says_nothing_is_looked_at_again(
+@pytest.mark.usefixtures("at_once")
+async def test_to_have_no_answer_says_nothing_of_what_comes() -> None:
+    room = TalkingRoom()
+    look = Look(room)
+    look.arrivals.watch()
+    for time, said in (
+        (1.0, report(pair(1.0, packet_at=1.0, answers=1))),
+        (30.0, RuntimeError("the room isn't connected")),
+        (40.0, AssertionError("handle is invalid")),
+        (50.0, report(pair(50.0, packet_at=49.9, answers=1))),
+    ):
+        look.time = time
+        await room.say(said)
+    look.arrivals.close()
+    assert look.arrivals.last_at == pytest.approx(49.9)
+    assert look.quiet == []
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_connection_that_never_answers_is_looked_at_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(arrivals, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(arrivals, "_STOPPED_LOOK_SECONDS", 0.0)
-    room, clock = Room(), [0.0]
-    looks: asyncio.Queue[float | None] = asyncio.Queue()
-    watched = Arrivals(cast(rtc.Room, room), now=clock.pop, on_look=looks.put_nowait)
-    watched.watch()
-    seen = []
-    for at, said in (
-        (1.0, report(pair(1.0, packet_at=1.0, packets=5, answers=1))),
-        (3.0, RuntimeError("the room isn't connected")),
-        (9.0, TimeoutError()),
-        (10.0, report(pair(10.0, packet_at=9.9, packets=6, answers=1))),
-    ):
-        clock.append(at)
-        room.says.put_nowait(said)
-        seen.append(await asyncio.wait_for(looks.get(), 10))
-    watched.close()
-    assert seen == [None, None, pytest.approx(1.0), None]
+    monkeypatch.setattr(arrivals, "ANSWER_SECONDS", 0.01)
+    room = TalkingRoom()
+    look = Look(room)
+    look.arrivals.watch()
+    for _ in range(3):
+        await asyncio.wait_for(room.is_asked.wait(), 10)
+        room.is_asked.clear()
+    look.arrivals.close()
+    assert look.arrivals.last_at is None
+
+
+async def test_it_can_be_looked_at_now() -> None:
+    room = TalkingRoom()
+    look = Look(room)
+    look.arrivals.watch()
+    look.arrivals.look()
+    await asyncio.wait_for(room.is_asked.wait(), LOOK_SECONDS / 2)
+    look.arrivals.close()
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_what_people_say_comes_by_the_subscriber_where_there_are_two() -> None:
+    room = TalkingRoom()
+    look = Look(room)
+    look.arrivals.watch()
+    for time in (2.0, 4.0, 6.0):
+        look.time = time
+        ours = pair(time, packet_at=time, answers=0)
+        theirs = pair(time, packet_at=2.0, answers=0)
+        await room.say(report(ours, subscriber=[theirs]))
+    look.arrivals.close()
+    assert look.arrivals.last_at == 2.0

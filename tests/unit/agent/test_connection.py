@@ -11,29 +11,16 @@ import pytest_asyncio
 from livekit import rtc
 
 from agent import arrivals
-from agent.connection import AWAY_SECONDS, CUT_OFF_SECONDS, Connection
+from agent.connection import AWAY_SECONDS, CUT_OFF_SECONDS, SILENT_SECONDS, Connection
 
-from .arriving import pair, report
-
-
-class Room(rtc.EventEmitter[str]):
-    """Says of its connection what it is told to say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.says: asyncio.Queue[rtc.RtcStats] = asyncio.Queue()
-        self.is_asked = asyncio.Event()
-
-    async def get_rtc_stats(self) -> rtc.RtcStats:
-        self.is_asked.set()
-        return await self.says.get()
+from .arriving import TalkingRoom, pair, report
 
 
 class Job:
     """A connection with a clock that is set by hand, and what it has told."""
 
     def __init__(self) -> None:
-        self.room = Room()
+        self.room = TalkingRoom()
         self.time = 0.0
         self.gaps: list[tuple[float, float]] = []
         self.came_back = 0
@@ -58,12 +45,8 @@ class Job:
 
     async def look(self, at: float, *, packet_at: float) -> None:
         """Its newest packet is of then; returns once that is seen."""
-        await self.room.is_asked.wait()
         self.time = at
-        self.room.is_asked.clear()
-        path = pair(at, packet_at=packet_at, packets=round(packet_at * 50) + 1, answers=0)
-        self.room.says.put_nowait(report(path))
-        await self.room.is_asked.wait()
+        await self.room.say(report(pair(at, packet_at=packet_at, answers=0)))
 
     def _back(self) -> None:
         self.came_back += 1
@@ -90,7 +73,7 @@ def job() -> Iterator[Job]:
 async def watched(job: Job, monkeypatch: pytest.MonkeyPatch) -> Job:
     """A job that looks all the time at what comes."""
     monkeypatch.setattr(arrivals, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(arrivals, "_STOPPED_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(arrivals, "QUIET_LOOK_SECONDS", 0.0)
     job.connection.watch()
     return job
 
@@ -113,45 +96,57 @@ async def test_time_away_is_a_gap_unless_it_was_a_moment(job: Job) -> None:
     assert not job.connection.is_away
 
 
-async def test_a_gap_begins_with_what_has_come_last_and_not_when_it_is_noticed(
+async def test_a_gap_is_from_what_came_last_to_what_comes_again_and_not_while_it_is_mended(
     watched: Job,
 ) -> None:
     await watched.look(10.0, packet_at=10.0)
     await watched.look(20.0, packet_at=12.0)
     watched.time = 27.0
     watched.room.emit("reconnecting")
-    watched.time = 42.0
+    await watched.look(42.0, packet_at=12.0)
     watched.room.emit("reconnected")
-    assert watched.gaps == [(12.0, 42.0)]
-    await watched.look(44.0, packet_at=44.0)
-    assert len(watched.gaps) == 1
+    assert watched.gaps == []
+    await watched.look(43.0, packet_at=42.5)
+    assert (watched.gaps, watched.came_back) == ([(12.0, 42.0)], 1)
 
 
-async def test_a_connection_that_is_mended_sooner_than_it_is_found_lost_is_known_later(
-    watched: Job,
-) -> None:
+async def test_where_only_signalling_is_lost_everything_is_heard(watched: Job) -> None:
     await watched.look(10.0, packet_at=10.0)
+    watched.room.emit("reconnecting")
+    for time in (11.0, 13.0, 15.0):
+        await watched.look(time, packet_at=time)
+    watched.room.emit("reconnected")
+    await watched.look(17.0, packet_at=17.0)
+    watched.connection.close()
+    assert watched.gaps == []
+
+
+async def test_a_short_time_away_is_a_gap_from_when_nothing_came(watched: Job) -> None:
+    await watched.look(10.0, packet_at=10.0)
+    await watched.look(12.0, packet_at=10.2)
     watched.time = 13.0
     watched.room.emit("reconnecting")
-    await watched.look(19.0, packet_at=11.0)
-    watched.time = 25.0
+    await watched.look(14.0, packet_at=10.2)
     watched.room.emit("reconnected")
-    assert watched.gaps == [(11.0, 25.0)]
+    await watched.look(15.0, packet_at=14.9)
+    assert watched.gaps == [(10.2, 14.0)]
 
 
-async def test_a_loss_that_nobody_tells_of_is_a_gap(watched: Job) -> None:
+@pytest.mark.parametrize(
+    ("lasts", "is_gap"), [(SILENT_SECONDS - 0.1, False), (SILENT_SECONDS, True)]
+)
+async def test_a_loss_that_nobody_tells_of_is_a_gap(
+    watched: Job, lasts: float, is_gap: bool
+) -> None:
     await watched.look(10.0, packet_at=10.0)
-    await watched.look(19.0, packet_at=11.0)
+    await watched.look(10.0 + lasts, packet_at=10.0)
     assert not watched.connection.is_away
     await watched.look(20.0, packet_at=19.9)
-    assert watched.gaps == [(11.0, 20.0)]
-    await watched.look(22.0, packet_at=21.9)
-    assert (len(watched.gaps), watched.asked, watched.came_back) == (1, 0, 0)
+    assert watched.gaps == ([(10.0, 10.0 + lasts)] if is_gap else [])
+    assert (watched.asked, watched.came_back) == (0, 0)
 
 
-async def test_a_connection_that_is_back_and_brings_nothing_goes_on_to_be_a_gap(
-    watched: Job,
-) -> None:
+async def test_a_connection_that_is_back_and_brings_nothing_is_one_gap(watched: Job) -> None:
     await watched.look(10.0, packet_at=10.0)
     await watched.look(20.0, packet_at=10.0)
     watched.room.emit("reconnecting")
@@ -159,24 +154,46 @@ async def test_a_connection_that_is_back_and_brings_nothing_goes_on_to_be_a_gap(
     watched.room.emit("reconnected")
     await watched.look(29.0, packet_at=10.0)
     await watched.look(30.0, packet_at=30.0)
-    assert watched.gaps == [(10.0, 21.0), (21.0, 30.0)]
+    assert watched.gaps == [(10.0, 29.0)]
 
 
-async def test_of_a_room_that_is_left_nothing_is_missed(watched: Job) -> None:
+@pytest.mark.parametrize("reason", [rtc.DisconnectReason.ROOM_CLOSED, None])
+async def test_after_the_room_is_left_nothing_is_missed(watched: Job, reason: int | None) -> None:
     await watched.look(10.0, packet_at=10.0)
-    watched.room.emit("disconnected", rtc.DisconnectReason.ROOM_CLOSED)
     watched.time = 60.0
+    await watched.room.say(RuntimeError("the room isn't connected"))
+    if reason is not None:
+        watched.room.emit("disconnected", reason)
+    watched.time = 80.0
     watched.connection.close()
     assert watched.gaps == []
 
 
-async def test_whoever_is_removed_after_a_loss_has_missed_that(watched: Job) -> None:
+@pytest.mark.parametrize("is_away", [True, False])
+async def test_whoever_is_removed_after_a_loss_has_missed_what_was_until_then(
+    watched: Job, is_away: bool
+) -> None:
     await watched.look(10.0, packet_at=10.0)
     await watched.look(20.0, packet_at=11.0)
-    watched.room.emit("disconnected", rtc.DisconnectReason.PARTICIPANT_REMOVED)
+    if is_away:
+        watched.room.emit("reconnecting")
     watched.time = 21.0
+    watched.room.emit("disconnected", rtc.DisconnectReason.PARTICIPANT_REMOVED)
+    watched.time = 40.0
     watched.connection.close()
-    assert watched.gaps == [(11.0, 21.0)]
+    assert watched.gaps == [(11.0, 21.0 if is_away else 20.0)]
+
+
+async def test_whoever_is_lost_to_the_server_has_missed_all_until_the_job_ends(
+    watched: Job,
+) -> None:
+    await watched.look(10.0, packet_at=10.0)
+    watched.room.emit("reconnecting")
+    await watched.look(20.0, packet_at=11.0)
+    watched.room.emit("disconnected", rtc.DisconnectReason.CONNECTION_TIMEOUT)
+    watched.time = 40.0
+    watched.connection.close()
+    assert watched.gaps == [(11.0, 40.0)]
 
 
 async def test_a_job_that_ends_while_away_has_the_gap_until_then(job: Job) -> None:

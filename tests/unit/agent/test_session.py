@@ -19,12 +19,14 @@ import pytest
 from livekit import rtc
 from livekit.agents import JobContext
 
-from agent import session
+from agent import arrivals, session
 from agent.manners.opt_out import OPT_OUT_ATTRIBUTE
 from agent.recognition import Recognition
 from agent.request import TranscriptionRequest
 from agent.session import TranscriptionSession
 from metering import JobMeter
+
+from .arriving import TalkingRoom, pair, report
 
 ALONE_SECONDS = 0.1
 STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
@@ -51,7 +53,7 @@ class Me:
         pass
 
 
-class Room(rtc.EventEmitter[str]):
+class Room(TalkingRoom):
     """Who is in it, each with one microphone."""
 
     name = "standup"
@@ -223,6 +225,21 @@ async def test_who_is_subscribed_to_anew_is_heard_though_the_last_words_are_stil
     second = meeting.room.subscribe("alice")
     await settle()
     assert meeting.heard() == [second]
+
+
+async def test_what_comes_is_looked_at_for_as_long_as_it_is_listened_to(
+    meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "LOOK_SECONDS", 0.0)
+    meeting.room.come("alice")
+    await meeting.session.start()
+    for answers in range(3):
+        await meeting.room.say(report(pair(1.0, packet_at=1.0, answers=answers)))
+    await meeting.session.finish()
+    meeting.room.is_asked.clear()
+    meeting.room.says.put_nowait(report())
+    await settle()
+    assert not meeting.room.is_asked.is_set()
 
 
 async def test_a_full_reconnect_that_keeps_the_track_hears_it_again(meeting: Meeting) -> None:

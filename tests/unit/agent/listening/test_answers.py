@@ -43,6 +43,12 @@ def test_speech_may_be_over_before_it_is_in_words(ends: bool, is_begun: bool) ->
     assert not taken(*over, answer(Kind.RECOGNITION_USAGE), ends=False).is_begun
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_is_shown_when_speech_is_over_is_over_where_its_words_come_first(ends: bool) -> None:
+    over = [answer(Kind.INTERIM_TRANSCRIPT, "uh"), answer(Kind.END_OF_SPEECH)]
+    assert taken(*over, ends=ends).is_shown is not ends
+
+
 def test_another_stream_has_answered_nothing_yet() -> None:
     answers = taken(
         answer(Kind.FINAL_TRANSCRIPT, "and so"), answer(Kind.INTERIM_TRANSCRIPT, "on we")
