@@ -106,6 +106,15 @@ async def test_many_rooms_on_one_worker(
         assert set(speakers(tallyroom.transcript(job_id))) == {"alice"}
 
 
+async def _first_heard(tallyroom: Tallyroom, alice: Speaker, room_name: str) -> str:
+    """Send a transcriber, which hears her; returns its job's id."""
+    job_id = await tallyroom.dispatch(room_name)
+    await alice.say("austen_0890")
+    await alice.silence(PAUSE)
+    await alice.wait_for_final()
+    return job_id
+
+
 async def test_a_server_that_restarts_finds_everyone_still_heard(
     room_name: str, tmp_path: Path
 ) -> None:
@@ -116,10 +125,7 @@ async def test_a_server_that_restarts_finds_everyone_still_heard(
     ):
         tallyroom = Tallyroom(worker, tmp_path)
         async with Speaker(server, room_name, "alice", name="Alice") as alice:
-            job_id = await tallyroom.dispatch(room_name)
-            await alice.say("austen_0890")
-            await alice.silence(PAUSE)
-            await alice.wait_for_final()
+            job_id = await _first_heard(tallyroom, alice, room_name)
             await server.restart()
             await server.wait_until(
                 lambda seen: len(seen.of_room(room_name).participants) == 4, timeout=30
@@ -165,10 +171,7 @@ async def _meeting_by_cable(
             async with WorkerProcess(server, data, settings, enter=cable.enter) as worker:
                 tallyroom = Tallyroom(worker, data)
                 async with Speaker(server, room_name, "alice", name="Alice") as alice:
-                    job_id = await tallyroom.dispatch(room_name)
-                    await alice.say("austen_0890")
-                    await alice.silence(PAUSE)
-                    await alice.wait_for_final()
+                    job_id = await _first_heard(tallyroom, alice, room_name)
                     yield cable, tallyroom, alice, job_id
 
 
@@ -186,7 +189,6 @@ async def test_a_network_that_is_gone_for_so_short_that_nobody_is_told(
 ) -> None:
     async with _meeting_by_cable(room_name, tmp_path) as (cable, tallyroom, alice, job_id):
         cut_at = await _without_network(cable, alice, SHORTLY_GONE_SECONDS)
-        # The last look that saw nothing may be a second old.
         await alice.say("austen_0920")
         await alice.silence(PAUSE)
         await alice.wait_for_final(2)
@@ -197,6 +199,7 @@ async def test_a_network_that_is_gone_for_so_short_that_nobody_is_told(
     gone, back = when(transcript, gap)
     assert abs(gone - cut_at) < timedelta(seconds=1)
     mended_at = cut_at + timedelta(seconds=SHORTLY_GONE_SECONDS)
+    # The last look that saw nothing may be a second old.
     assert abs(back - mended_at) < ON_THE_CABLE_AGAIN
     before, *_, after = transcript["segments"]
     assert before["end"] < gap["start"]
